@@ -1,0 +1,118 @@
+# jail: one page of knobs, then the rules.
+#   make [BUILD=release|debug|asan|cov] [V=1] [LTO=1] [STATIC=0] [WERROR=1] [CC=clang]
+#   make install [PREFIX=/usr/local] [DESTDIR=]      make uninstall
+#   make demo | check | bench | fault | fuzz | lint       (HACKING.md says what each does)
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+BINDIR     ?= $(PREFIX)/bin
+LIBEXECDIR ?= $(PREFIX)/libexec/jail
+MANDIR     ?= $(PREFIX)/share/man
+BUILD      ?= release
+# Archives for all but libc and libmnl: each shared library costs every start 0.1 ms (docs/adr/0003).
+STATIC     ?= 1
+LTO        ?= 0
+WERROR     ?= 0
+V          ?= 0
+CC         ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+COMMA   := ,
+VERSION := $(shell cat VERSION)
+O       := build/$(BUILD)$(if $(filter clang%,$(notdir $(CC))),-clang)
+Q       := $(if $(filter 1,$(V)),,@)
+
+WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	-Wformat=2 -Wundef -Wno-format-nonliteral -Wno-missing-field-initializers \
+	$(if $(findstring clang,$(CC)),,-Wno-format-truncation) $(if $(filter 1,$(WERROR)),-Werror)
+HARD := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2
+CFLAGS_debug   := -O0 -g3
+CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+CFLAGS_cov     := -O0 -g --coverage -fprofile-update=atomic
+CPPFLAGS += -D_GNU_SOURCE -DJAIL_VERSION='"$(VERSION)"' -DJAIL_LIBEXECDIR='"$(LIBEXECDIR)"' -Isrc
+ALL_CFLAGS  := -std=c17 $(WARN) $(HARD) $(CFLAGS_$(BUILD)) $(if $(filter 1,$(LTO)),-flto) $(CFLAGS)
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(CFLAGS_$(BUILD)) $(if $(filter 1,$(LTO)),-flto) $(LDFLAGS)
+LIBS := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -lcgroup -lseccomp -lcap -ljson-c -Wl$(COMMA)-Bdynamic -lmnl
+
+# Rooms and who may know whom: src/rooms.txt.  One archive per room.
+ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/rooms.txt)
+room_may  = $(shell sed -n 's/^$(1)://p' src/rooms.txt)
+room_src  = $(filter-out src/$(1)/main.c,$(wildcard src/$(1)/*.c))
+room_obj  = $(patsubst src/%.c,$(O)/%.o,$(call room_src,$(1)))
+# Archives in link order for a room: itself, then what it may know, most dependent first.
+room_order := cli jail oci agent isolation vm image net spec base
+room_libs  = $(foreach r,$(filter $(1) $(call room_may,$(1)),$(room_order)),$(O)/lib$(r).a)
+
+# Programs: src/<room>/main.c becomes jail (cli) or jail-<room>.
+MAINS    := $(wildcard src/*/main.c)
+PROGRAMS := $(patsubst src/%/main.c,$(O)/jail-%,$(MAINS))
+PROGRAMS := $(PROGRAMS:$(O)/jail-cli=$(O)/jail)
+
+UNITS := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
+
+all: $(O)/.libs-ok $(PROGRAMS)
+
+# Flags are a dependency: a change of any rebuilds all.
+$(O)/flags: FORCE
+	@mkdir -p $(O); echo '$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)' > $@
+
+# Missing libraries are one plain sentence.
+$(O)/.libs-ok: src/packages.txt $(O)/flags
+	@tests/packages.sh --missing-sentence src/packages.txt $(CC) && touch $@
+
+$(O)/%.o: src/%.c $(O)/flags | $(O)/.libs-ok
+	@mkdir -p $(@D)
+	@$(if $(filter 0,$(V)),echo "  CC    $<")
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+define room_rules
+$(O)/lib$(1).a: $(call room_obj,$(1))
+	@rm -f $$@; mkdir -p $$(@D)
+	@$(if $(filter 1,$(LTO)),gcc-ar,ar) rcsD $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room_rules,$(r))))
+
+program_room = $(if $(filter jail,$(1)),cli,$(patsubst jail-%,%,$(1)))
+# cli knows few rooms, but the program holds what those rooms need.
+room_closure = $(sort $(1) $(foreach r,$(call room_may,$(1)),$(call room_closure,$(r))))
+closure_libs = $(foreach r,$(filter $(call room_closure,$(1)),$(room_order)),$(O)/lib$(r).a)
+
+define program_rule
+$(1): $(O)/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
+	@$$(if $$(filter 0,$$(V)),echo "  LINK  $$@")
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS) $$(LIBS_$$(notdir $$@))
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+# Unit tests link their room with the rooms it may know and no other: the linker proves the layers.
+unit_room = $(firstword $(subst _, ,$(notdir $(1))))
+define unit_rule
+$(1): tests/unit/$(notdir $(1)).c tests/unit/test.h $(call room_libs,$(call unit_room,$(1))) $(O)/flags
+	@mkdir -p $$(@D)
+	@$$(if $$(filter 0,$$(V)),echo "  UNIT  $$@")
+	$$(Q)$$(CC) $$(CPPFLAGS) -Itests/unit $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -MMD -MP -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS) $$(LIBS_unit_$(call unit_room,$(1)))
+endef
+$(foreach u,$(UNITS),$(eval $(call unit_rule,$(u))))
+
+units: $(UNITS)
+
+lint:
+	tests/lint/run.sh
+
+check:
+	tests/packages.sh --install src/packages.txt tests/packages.txt
+	$(MAKE) all units
+	tests/run.sh
+
+format:
+	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]')
+
+clean:
+	rm -rf build
+
+FORCE:
+.PHONY: all units lint check format clean FORCE
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
