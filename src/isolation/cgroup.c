@@ -266,11 +266,6 @@ static void write_swap(struct cgroup_write *a, struct cgroup_write *b)
 	*b = keep;
 }
 
-static bool later_helps(int r)
-{
-	return r == -EINVAL || r == -EBUSY;
-}
-
 static int plan_apply(const struct cgroup_set *set, struct cgroup_plan *p, struct err *e)
 {
 	for (size_t i = 0; i < p->n; i++) {
@@ -283,7 +278,7 @@ static int plan_apply(const struct cgroup_set *set, struct cgroup_plan *p, struc
 		r = file_write_kernel(h->dir_fd, w->file, h->ops->fs, w->value, e);
 		if (r == -ENOENT && w->flags & (CGROUP_OPTIONAL | CGROUP_OR_NEXT))
 			continue;
-		if (r < 0 && later_helps(r) && w->flags & CGROUP_OR_AFTER_NEXT && i + 1 < p->n) {
+		if (r == -EINVAL && w->flags & CGROUP_OR_AFTER_NEXT && i + 1 < p->n) {
 			w->flags &= ~(unsigned int)CGROUP_OR_AFTER_NEXT;
 			write_swap(w, w + 1);
 			i--;
