@@ -246,6 +246,35 @@ TEST(a_missing_program_is_127_and_a_folder_126)
 	teardown(&f);
 }
 
+TEST(started_at_once_it_is_told_all_the_same)
+{
+	struct fixture f;
+	struct iso_jail j = ISO_JAIL_INIT;
+	int status = 0;
+
+	setup(&f, "exit 3");
+	f.o.start_now = true;
+	CHECK_INT(iso_create(&f.o, &j, &f.e), 0);
+	CHECK_INT(j.sync_fd, -1);
+	CHECK_INT(proc_wait(j.pidfd, &status), 0);
+	CHECK_INT(proc_exit_code(status), 3);
+	iso_jail_release(&j);
+	teardown(&f);
+	setup(&f, NULL);
+	strv_add(&f.spec.process->args, "nosuch");
+	f.o.start_now = f.o.init = true;
+	CHECK(iso_create(&f.o, &j, &f.e) < 0);
+	CHECK_INT(f.e.exit_code, 127);
+	teardown(&f);
+	setup(&f, NULL);
+	f.o.start_now = f.o.init = f.o.persist = true;
+	CHECK_INT(iso_create(&f.o, &j, &f.e), 0);
+	proc_signal(j.pidfd, SIGTERM);
+	CHECK_INT(proc_wait(j.pidfd, &status), 0);
+	iso_jail_release(&j);
+	teardown(&f);
+}
+
 TEST(a_missing_root_is_named)
 {
 	struct fixture f;
