@@ -9,7 +9,8 @@
 
 #define DEFAULT_PARENT "jail-oci"
 
-int cgroup_path(const struct oci *o, const char *id, const struct spec *spec, char **ret_path, char **ret_scope, struct err *e)
+int cgroup_path(const struct oci *o, const char *id, const struct spec *spec, char **ret_path,
+	char **ret_scope, struct err *e)
 {
 	const char *path = spec->linux.cgroups_path;
 	AUTO_FREE char *clean = NULL;
@@ -19,13 +20,17 @@ int cgroup_path(const struct oci *o, const char *id, const struct spec *spec, ch
 	if (o->no_cgroup)
 		return 0;
 	if (o->systemd_cgroup)
-		return err_set(e, EOPNOTSUPP, "--systemd-cgroup is not supported by this build; use the cgroupfs driver");
+		return err_set(e, EOPNOTSUPP,
+			"--systemd-cgroup is not supported by this build; use the cgroupfs driver");
 	if (!path || !*path) {
 		*ret_path = str_fmt("%s/%s", DEFAULT_PARENT, id);
 		return 0;
 	}
 	if (strchr(path, ':'))
-		return err_set(e, EINVAL, "linux.cgroupsPath: '%s' is a path of the systemd driver; give --systemd-cgroup", path);
+		return err_set(e, EINVAL,
+			"linux.cgroupsPath: '%s' is a path of the systemd driver; give "
+			"--systemd-cgroup",
+			path);
 	clean = path_clean(path);
 	if (!clean[1])
 		return err_set(e, EINVAL, "linux.cgroupsPath: '%s' is everybody's cgroup", path);

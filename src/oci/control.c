@@ -47,7 +47,8 @@ int oci_kill(struct oci *o, const char *id, int sig, bool all, struct err *e)
 	r = proc_signal(pidfd, sig);
 	if (r == -ESRCH)
 		return all ? 0 : not_running(e);
-	return r < 0 ? err_set(e, -r, "cannot signal container '%s': %s", id, strerrordesc_np(-r)) : 0;
+	return r < 0 ? err_set(e, -r, "cannot signal container '%s': %s", id, strerrordesc_np(-r))
+		     : 0;
 }
 
 /* It may be nobody's child: a pidfd tells of its end all the same. */
@@ -63,7 +64,9 @@ static int wait_gone(int pidfd, const char *id, struct err *e)
 		if (r > 0)
 			return 0;
 		if (r == 0)
-			return err_set(e, ETIMEDOUT, "container '%s' did not end within %d ms of SIGKILL", id, KILL_TIMEOUT_MS);
+			return err_set(e, ETIMEDOUT,
+				"container '%s' did not end within %d ms of SIGKILL", id,
+				KILL_TIMEOUT_MS);
 		if (errno != EINTR)
 			return err_sys(e, "cannot wait for container '%s'", id);
 	}
@@ -95,7 +98,8 @@ static int may_delete(const struct container *c, bool force, struct err *e)
 
 	if (force || status == OCI_STOPPED || status == OCI_CREATED)
 		return 0;
-	return err_set(e, EBUSY, "cannot delete container '%s' that is not stopped: %s", c->rec.id, oci_status_names[status]);
+	return err_set(e, EBUSY, "cannot delete container '%s' that is not stopped: %s", c->rec.id,
+		oci_status_names[status]);
 }
 
 /* The state cannot be read: what can be found by the id alone is removed. */
@@ -155,8 +159,10 @@ int oci_pause(struct oci *o, const char *id, struct err *e)
 		return -e->code;
 	status = container_status(&c);
 	if (status != OCI_RUNNING)
-		return status == OCI_STOPPED ? not_running(e)
-					     : err_set(e, EBUSY, "cannot pause container '%s' in the '%s' state", id, oci_status_names[status]);
+		return status == OCI_STOPPED
+			       ? not_running(e)
+			       : err_set(e, EBUSY, "cannot pause container '%s' in the '%s' state",
+					 id, oci_status_names[status]);
 	/* Noted first: a frozen container that nobody calls paused could not be resumed. */
 	c.rec.paused = true;
 	if (container_save(&c, e) < 0)
@@ -213,10 +219,10 @@ int oci_update(struct oci *o, const char *id, const char *text, size_t n, struct
 	return r;
 }
 
-#define TAKE(to, member, value, given)           \
-	do {                                     \
-		(to).member = (value);           \
-		(to).has_##member = (given);     \
+#define TAKE(to, member, value, given)                                                             \
+	do {                                                                                       \
+		(to).member = (value);                                                             \
+		(to).has_##member = (given);                                                       \
 	} while (0)
 
 int oci_update_limits(struct oci *o, const char *id, const struct oci_limits *l, struct err *e)
@@ -237,7 +243,8 @@ int oci_update_limits(struct oci *o, const char *id, const struct oci_limits *l,
 	TAKE(cpu, realtime_period, l->cpu_rt_period, l->has_cpu_rt_period);
 	TAKE(cpu, idle, l->cpu_idle, l->has_cpu_idle);
 	if (l->has_blkio_weight && l->blkio_weight > 1000)
-		return err_set(e, EINVAL, "--blkio-weight %" PRIu64 ": expected 10 to 1000", l->blkio_weight);
+		return err_set(e, EINVAL, "--blkio-weight %" PRIu64 ": expected 10 to 1000",
+			l->blkio_weight);
 	TAKE(block_io, weight, (uint32_t)l->blkio_weight, l->has_blkio_weight);
 	res.memory = &memory;
 	res.cpu = &cpu;

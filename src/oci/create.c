@@ -43,8 +43,11 @@ struct creation {
 
 static void creation_init(struct creation *cr, struct oci *o, const struct oci_create_opts *opts)
 {
-	*cr = (struct creation){.c = CONTAINER_INIT, .opts = opts, .cgroup = ISO_CGROUP_INIT,
-		.jail = ISO_JAIL_INIT, .start_fd = -1};
+	*cr = (struct creation){.c = CONTAINER_INIT,
+		.opts = opts,
+		.cgroup = ISO_CGROUP_INIT,
+		.jail = ISO_JAIL_INIT,
+		.start_fd = -1};
 	cr->c.o = o;
 }
 
@@ -88,7 +91,8 @@ static int load_bundle(struct creation *cr, struct err *e)
 		return err_sys(e, "cannot open bundle '%s'", rec->bundle);
 	if (file_read(dir, config, CONFIG_MAX_BYTES, &cr->config, e) < 0)
 		return err_prefix(e, "bundle '%s'", rec->bundle);
-	if (spec_load(cr->config.p, cr->config.n, &cr->c.spec, e) < 0 || spec_check(&cr->c.spec, e) < 0)
+	if (spec_load(cr->config.p, cr->config.n, &cr->c.spec, e) < 0 ||
+		spec_check(&cr->c.spec, e) < 0)
 		return err_prefix(e, "'%s/%s'", rec->bundle, config);
 	cr->c.has_spec = true;
 	return 0;
@@ -102,23 +106,31 @@ static int check_spec(const struct creation *cr, struct err *e)
 	bool terminal;
 
 	if (spec->vm)
-		return err_set(e, EOPNOTSUPP, "vm: this runtime starts no virtual machines yet; remove the section for a jail on the host's kernel");
+		return err_set(e, EOPNOTSUPP,
+			"vm: this runtime starts no virtual machines yet; remove the section for a "
+			"jail on the host's kernel");
 	if (!spec->process)
 		return err_set(e, EINVAL, "process: required to create a container, but missing");
 	if (!spec->process->args.n)
-		return err_set(e, EINVAL, "process.args: required to create a container, but missing");
+		return err_set(
+			e, EINVAL, "process.args: required to create a container, but missing");
 	if (!spec_ns(spec, SPEC_NS_MOUNT))
-		return err_set(e, EINVAL, "linux.namespaces: a namespace of type 'mount' is required");
+		return err_set(
+			e, EINVAL, "linux.namespaces: a namespace of type 'mount' is required");
 	if (spec->linux.n_net_devices)
 		return err_set(e, EOPNOTSUPP, "linux.netDevices: moving devices is not supported");
 	for (size_t i = 0; s && i < s->n_syscalls; i++)
 		if (s->syscalls[i].action == SPEC_ACT_NOTIFY && !s->listener_path)
-			return err_set(e, EINVAL, "linux.seccomp.listenerPath: required with 'SCMP_ACT_NOTIFY', but missing");
+			return err_set(e, EINVAL,
+				"linux.seccomp.listenerPath: required with 'SCMP_ACT_NOTIFY', but "
+				"missing");
 	terminal = spec->process->terminal;
 	if (cr->opts->console_socket && !terminal)
 		return err_set(e, EINVAL, "process.terminal: must be true with --console-socket");
 	if (terminal && cr->leaves && !cr->opts->console_socket)
-		return err_set(e, EINVAL, "process.terminal: needs --console-socket, since this command does not stay");
+		return err_set(e, EINVAL,
+			"process.terminal: needs --console-socket, since this command does not "
+			"stay");
 	return 0;
 }
 
@@ -127,7 +139,8 @@ static void make_sources_absolute(struct spec *spec, const char *bundle)
 {
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		struct spec_mount *m = &spec->mounts[i];
-		bool bind = strv_has(&m->options, "bind") || strv_has(&m->options, "rbind") || str_eq(m->type, "bind");
+		bool bind = strv_has(&m->options, "bind") || strv_has(&m->options, "rbind") ||
+			    str_eq(m->type, "bind");
 
 		if (bind && m->source && *m->source && *m->source != '/') {
 			char *full = str_fmt("%s/%s", bundle, m->source);
@@ -150,10 +163,52 @@ static void add_notify_socket(struct spec *spec)
 	strv_setenv(&spec->process->env, "NOTIFY_SOCKET", NOTIFY_INSIDE);
 }
 
+/*
+ * What every container may use: making any node (which opens none), the devices that config.md
+ * "Default Devices" puts into it, and terminals.  After the rules of the spec, as runc and crun
+ * have it, since engines begin theirs with "deny all".
+ */
+static const struct {
+	int64_t type, major, minor; /* -1: any */
+	const char *access;
+} default_rules[] = {
+	{'c', -1, -1, "m"}, {'b', -1, -1, "m"}, {'c', 1, 3, "rwm"}, /* null */
+	{'c', 1, 5, "rwm"}, /* zero */
+	{'c', 1, 7, "rwm"}, /* full */
+	{'c', 1, 8, "rwm"}, /* random */
+	{'c', 1, 9, "rwm"}, /* urandom */
+	{'c', 5, 0, "rwm"}, /* tty */
+	{'c', 5, 1, "rwm"}, /* console */
+	{'c', 5, 2, "rwm"}, /* ptmx */
+	{'c', 136, -1, "rwm"}, /* pts */
+};
+
+static void allow_default_devices(struct spec_resources *r)
+{
+	size_t cap = 0;
+
+	if (!r || !r->n_devices)
+		return;
+	cap = r->n_devices;
+	r->devices = mem_grow(
+		r->devices, &cap, r->n_devices + ARRAY_SIZE(default_rules), sizeof(*r->devices));
+	for (size_t i = 0; i < ARRAY_SIZE(default_rules); i++)
+		r->devices[r->n_devices++] = (struct spec_device_rule){
+			.allow = true,
+			.type = str_fmt("%c", (char)default_rules[i].type),
+			.major = default_rules[i].major,
+			.minor = default_rules[i].minor,
+			.has_major = true,
+			.has_minor = true,
+			.access = str_dup(default_rules[i].access),
+		};
+}
+
 static int find_root(struct creation *cr, struct err *e)
 {
 	const char *path = cr->c.spec.root.path;
-	AUTO_FREE char *full = *path == '/' ? str_dup(path) : str_fmt("%s/%s", cr->c.rec.bundle, path);
+	AUTO_FREE char *full =
+		*path == '/' ? str_dup(path) : str_fmt("%s/%s", cr->c.rec.bundle, path);
 	struct stat st;
 
 	cr->c.rec.rootfs = realpath(full, NULL);
@@ -169,7 +224,8 @@ static int filter_cache(const struct oci *o)
 	int fd = openat(o->root_fd, ".seccomp", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0 && errno == ENOENT && mkdirat(o->root_fd, ".seccomp", 0700) == 0)
-		fd = openat(o->root_fd, ".seccomp", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		fd = openat(
+			o->root_fd, ".seccomp", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return fd;
 }
 
@@ -190,7 +246,8 @@ static int prepare(struct creation *cr, const char *id, struct err *e)
 {
 	struct container *c = &cr->c;
 
-	if (id_check(id, e) < 0 || load_bundle(cr, e) < 0 || check_spec(cr, e) < 0 || find_root(cr, e) < 0)
+	if (id_check(id, e) < 0 || load_bundle(cr, e) < 0 || check_spec(cr, e) < 0 ||
+		find_root(cr, e) < 0)
 		return -e->code;
 	c->rec.id = str_dup(id);
 	c->rec.created = now_text();
@@ -198,7 +255,9 @@ static int prepare(struct creation *cr, const char *id, struct err *e)
 	strmap_copy(&c->rec.annotations, &c->spec.annotations);
 	make_sources_absolute(&c->spec, c->rec.bundle);
 	add_notify_socket(&c->spec);
-	if (handed_fds(cr->opts->preserve_fds, &c->spec.process->env, &cr->fds, &cr->n_fds, e) < 0 ||
+	allow_default_devices(c->spec.linux.resources);
+	if (handed_fds(cr->opts->preserve_fds, &c->spec.process->env, &cr->fds, &cr->n_fds, e) <
+			0 ||
 		cgroup_path(c->o, id, &c->spec, &c->rec.cgroup, &c->rec.scope, e) < 0)
 		return -e->code;
 	return filter_of(c, &cr->filter, e);
@@ -211,7 +270,8 @@ static int on_runtime_hooks(void *ctx, pid_t pid, struct err *e)
 
 	cr->born = true;
 	container_set_process(&cr->c, pid);
-	if (container_save(&cr->c, e) < 0 || run_hooks(&cr->c, SPEC_HOOK_PRESTART, OCI_CREATING, e) < 0)
+	if (container_save(&cr->c, e) < 0 ||
+		run_hooks(&cr->c, SPEC_HOOK_PRESTART, OCI_CREATING, e) < 0)
 		return -e->code;
 	return run_hooks(&cr->c, SPEC_HOOK_CREATE_RUNTIME, OCI_CREATING, e);
 }
@@ -240,7 +300,8 @@ static int build(struct creation *cr, struct err *e)
 		.hook_ctx = cr,
 	};
 
-	if (c->rec.cgroup && iso_cgroup_create(c->rec.cgroup, c->spec.linux.resources, &cr->cgroup, e) < 0)
+	if (c->rec.cgroup &&
+		iso_cgroup_create(c->rec.cgroup, c->spec.linux.resources, &cr->cgroup, e) < 0)
 		return -e->code;
 	cr->hook_state = state_for_hooks(c, OCI_CREATING, pid_inside(&c->spec));
 	o.hook_state = cr->hook_state;
@@ -270,12 +331,14 @@ static int create(struct creation *cr, const char *id, bool with_socket, struct 
 	const struct oci_create_opts *opts = cr->opts;
 	struct container *c = &cr->c;
 
-	if (prepare(cr, id, e) < 0 || container_claim(c, &cr->config, with_socket ? &cr->start_fd : NULL, e) < 0)
+	if (prepare(cr, id, e) < 0 ||
+		container_claim(c, &cr->config, with_socket ? &cr->start_fd : NULL, e) < 0)
 		return -e->code;
 	cr->claimed = true;
 	if (build(cr, e) < 0)
 		return -e->code;
-	if (announce_process(opts->console_socket, opts->pid_file, opts->pidfd_socket, &cr->jail, e) < 0)
+	if (announce_process(
+		    opts->console_socket, opts->pid_file, opts->pidfd_socket, &cr->jail, e) < 0)
 		return -e->code;
 	c->rec.phase = PHASE_CREATED;
 	return container_save(c, e);
@@ -312,7 +375,8 @@ static int not_startable(enum oci_status status, const char *id, struct err *e)
 {
 	if (status == OCI_STOPPED)
 		return err_set(e, EBUSY, "cannot start a container that has stopped: '%s'", id);
-	return err_set(e, EBUSY, "cannot start container '%s' in the '%s' state", id, oci_status_names[status]);
+	return err_set(e, EBUSY, "cannot start container '%s' in the '%s' state", id,
+		oci_status_names[status]);
 }
 
 int oci_start(struct oci *o, const char *id, struct err *e)
@@ -386,7 +450,8 @@ static int mount_root(const char *rootfs, struct err *e)
 	return 0;
 }
 
-static int restore(struct creation *cr, const char *id, const struct oci_criu_opts *x, struct err *e)
+static int restore(
+	struct creation *cr, const char *id, const struct oci_criu_opts *x, struct err *e)
 {
 	struct container *c = &cr->c;
 	pid_t pid;
@@ -403,8 +468,8 @@ static int restore(struct creation *cr, const char *id, const struct oci_criu_op
 	return container_save(c, e);
 }
 
-int oci_restore(struct oci *o, const char *id, const struct oci_create_opts *opts, const struct oci_criu_opts *x,
-	struct oci_running *ret, struct err *e)
+int oci_restore(struct oci *o, const char *id, const struct oci_create_opts *opts,
+	const struct oci_criu_opts *x, struct oci_running *ret, struct err *e)
 {
 	struct creation cr;
 	int r;

@@ -18,7 +18,8 @@ enum { CRIU_TIMEOUT_MS = 10 * 60 * 1000 };
 
 static int find_criu(const struct oci_criu_opts *x, const char **ret, struct err *e)
 {
-	static const char *const places[] = {"/usr/sbin/criu", "/usr/bin/criu", "/usr/local/sbin/criu"};
+	static const char *const places[] = {
+		"/usr/sbin/criu", "/usr/bin/criu", "/usr/local/sbin/criu"};
 
 	if (x->criu && *x->criu == '/') {
 		*ret = x->criu;
@@ -29,16 +30,20 @@ static int find_criu(const struct oci_criu_opts *x, const char **ret, struct err
 			*ret = places[i];
 			return 0;
 		}
-	return err_set(e, ENOENT, "checkpoint and restore need the program 'criu', which is not installed; install the package 'criu'");
+	return err_set(e, ENOENT,
+		"checkpoint and restore need the program 'criu', which is not installed; install "
+		"the package 'criu'");
 }
 
-static void common_args(struct strv *argv, const char *criu, const char *verb, const struct oci_criu_opts *x, const char *images)
+static void common_args(struct strv *argv, const char *criu, const char *verb,
+	const struct oci_criu_opts *x, const char *images)
 {
 	const struct {
 		bool given;
 		const char *option;
 	} flags[] = {{x->tcp_established, "--tcp-established"}, {x->ext_unix_sk, "--ext-unix-sk"},
-		{x->shell_job, "--shell-job"}, {x->file_locks, "--file-locks"}, {x->auto_dedup, "--auto-dedup"}};
+		{x->shell_job, "--shell-job"}, {x->file_locks, "--file-locks"},
+		{x->auto_dedup, "--auto-dedup"}};
 
 	strv_add(argv, criu);
 	strv_add(argv, verb);
@@ -70,19 +75,26 @@ static void external_mounts(struct strv *argv, const struct spec *spec, bool res
 	}
 }
 
-static int run_criu(const struct strv *argv, const struct oci_criu_opts *x, const char *what, struct err *e)
+static int run_criu(
+	const struct strv *argv, const struct oci_criu_opts *x, const char *what, struct err *e)
 {
 	AUTO_BUF struct buf output = {0};
-	const struct proc_cmd cmd = {.path = argv->v[0], .argv = argv->v, .output = &output, .timeout_ms = CRIU_TIMEOUT_MS};
+	const struct proc_cmd cmd = {.path = argv->v[0],
+		.argv = argv->v,
+		.output = &output,
+		.timeout_ms = CRIU_TIMEOUT_MS};
 	int status;
 
 	if (proc_run(&cmd, &status, e) < 0)
 		return err_prefix(e, "cannot %s", what);
 	if (status) {
-		AUTO_FREE char *said = str_visible(output.n > 300 ? output.p + output.n - 300 : output.n ? output.p : "");
+		AUTO_FREE char *said = str_visible(output.n > 300 ? output.p + output.n - 300
+						   : output.n     ? output.p
+								  : "");
 
-		return err_set(e, EIO, "cannot %s: criu ended with %d: %s; its log is in '%s'", what, proc_exit_code(status),
-			said, x->work_path ? x->work_path : x->image_path);
+		return err_set(e, EIO, "cannot %s: criu ended with %d: %s; its log is in '%s'",
+			what, proc_exit_code(status), said,
+			x->work_path ? x->work_path : x->image_path);
 	}
 	return 0;
 }
@@ -132,7 +144,8 @@ int oci_checkpoint(struct oci *o, const char *id, const struct oci_criu_opts *x,
 		return -e->code;
 	status = container_status(&c);
 	if (status != OCI_RUNNING && status != OCI_PAUSED)
-		return err_set(e, EBUSY, "cannot checkpoint container '%s' in the '%s' state", id, oci_status_names[status]);
+		return err_set(e, EBUSY, "cannot checkpoint container '%s' in the '%s' state", id,
+			oci_status_names[status]);
 	return dump(&c, x, e);
 }
 
@@ -152,7 +165,8 @@ int criu_restore(struct container *c, const struct oci_criu_opts *x, pid_t *ret,
 	AUTO_FREE char *images = NULL;
 	const char *criu;
 
-	if (find_criu(x, &criu, e) < 0 || image_dir(x->image_path ? x->image_path : "checkpoint", false, &images, e) < 0)
+	if (find_criu(x, &criu, e) < 0 ||
+		image_dir(x->image_path ? x->image_path : "checkpoint", false, &images, e) < 0)
 		return -e->code;
 	common_args(&argv, criu, "restore", x, images);
 	strv_add(&argv, "--root");

@@ -27,7 +27,8 @@ static int set_user(const char *text, struct spec_user *u, struct err *e)
 
 static int add_gids(const struct strv *gids, struct spec_user *u, struct err *e)
 {
-	u->additional_gids = realloc(u->additional_gids, (u->n_additional_gids + gids->n + 1) * sizeof(*u->additional_gids));
+	u->additional_gids = realloc(u->additional_gids,
+		(u->n_additional_gids + gids->n + 1) * sizeof(*u->additional_gids));
 	if (!u->additional_gids)
 		return err_set(e, ENOMEM, "out of memory");
 	for (size_t i = 0; i < gids->n; i++)
@@ -68,14 +69,16 @@ static int add_env(const struct strv *env, struct spec_process *p, struct err *e
 		AUTO_FREE char *name = eq ? str_dup_n(env->v[i], (size_t)(eq - env->v[i])) : NULL;
 
 		if (!eq || eq == env->v[i])
-			return err_set(e, EINVAL, "--env: expected NAME=VALUE, found '%.64s'", env->v[i]);
+			return err_set(
+				e, EINVAL, "--env: expected NAME=VALUE, found '%.64s'", env->v[i]);
 		strv_setenv(&p->env, name, eq + 1);
 	}
 	return 0;
 }
 
 /* The container's own process, changed by single options. */
-static int compose(const struct container *c, const struct oci_exec_opts *x, struct spec_process *p, struct err *e)
+static int compose(const struct container *c, const struct oci_exec_opts *x, struct spec_process *p,
+	struct err *e)
 {
 	if (!x->args || !x->args->n)
 		return err_set(e, EINVAL, "exec needs a program or --process");
@@ -92,8 +95,10 @@ static int compose(const struct container *c, const struct oci_exec_opts *x, str
 	if (x->process_label)
 		str_set(&p->selinux_label, x->process_label);
 	if ((x->user && set_user(x->user, &p->user, e) < 0) ||
-		(x->additional_gids && x->additional_gids->n && add_gids(x->additional_gids, &p->user, e) < 0) ||
-		(x->caps && x->caps->n && add_caps(x->caps, p, e) < 0) || (x->env && add_env(x->env, p, e) < 0))
+		(x->additional_gids && x->additional_gids->n &&
+			add_gids(x->additional_gids, &p->user, e) < 0) ||
+		(x->caps && x->caps->n && add_caps(x->caps, p, e) < 0) ||
+		(x->env && add_env(x->env, p, e) < 0))
 		return -e->code;
 	return 0;
 }
@@ -121,15 +126,18 @@ static int check_status(const struct container *c, const struct oci_exec_opts *x
 	enum oci_status status = container_status(c);
 
 	if (status == OCI_STOPPED)
-		return err_set(e, ESRCH, "cannot exec in a stopped container: container not running");
+		return err_set(
+			e, ESRCH, "cannot exec in a stopped container: container not running");
 	if (status == OCI_PAUSED && !x->ignore_paused)
 		return err_set(e, EBUSY, "cannot exec in a paused container (use --ignore-paused)");
 	if (status == OCI_CREATING)
-		return err_set(e, EBUSY, "cannot exec in container '%s' in the 'creating' state", c->rec.id);
+		return err_set(e, EBUSY, "cannot exec in container '%s' in the 'creating' state",
+			c->rec.id);
 	return 0;
 }
 
-static int check_terminal(const struct spec_process *p, const struct oci_exec_opts *x, struct err *e)
+static int check_terminal(
+	const struct spec_process *p, const struct oci_exec_opts *x, struct err *e)
 {
 	if (x->console_socket && !p->terminal)
 		return err_set(e, EINVAL, "terminal: must be true with --console-socket");
@@ -166,7 +174,8 @@ static int join(struct execution *ex, const struct oci_exec_opts *x, struct err 
 	if (iso_exec(&o, &ex->jail, e) < 0)
 		return -e->code;
 	if (send_seccomp_listener(&ex->c, ex->jail.notify_fd, ex->jail.pid, OCI_RUNNING, e) < 0 ||
-		announce_process(x->console_socket, x->pid_file, x->pidfd_socket, &ex->jail, e) < 0) {
+		announce_process(x->console_socket, x->pid_file, x->pidfd_socket, &ex->jail, e) <
+			0) {
 		proc_signal(ex->jail.pidfd, SIGKILL);
 		return -e->code;
 	}
@@ -182,22 +191,27 @@ static int prepare(struct execution *ex, const struct oci_exec_opts *x, struct e
 		return -e->code;
 	ex->pidfd = container_pidfd(c);
 	if (ex->pidfd < 0)
-		return err_set(e, ESRCH, "cannot exec in a stopped container: container not running");
-	if ((x->process ? load_process(x->process, x->tty, &ex->process, e) : compose(c, x, &ex->process, e)) < 0 ||
+		return err_set(
+			e, ESRCH, "cannot exec in a stopped container: container not running");
+	if ((x->process ? load_process(x->process, x->tty, &ex->process, e)
+			: compose(c, x, &ex->process, e)) < 0 ||
 		check_terminal(&ex->process, x, e) < 0 || filter_of(c, &ex->filter, e) < 0 ||
 		handed_fds(x->preserve_fds, &ex->process.env, &ex->fds, &ex->n_fds, e) < 0)
 		return -e->code;
 	if (!c->rec.cgroup)
 		return 0;
 	if (x->cgroup && (strstr(x->cgroup, "..") || *x->cgroup == '\0'))
-		return err_set(e, EINVAL, "--cgroup: '%s' is not a path below the container's cgroup", x->cgroup);
+		return err_set(e, EINVAL,
+			"--cgroup: '%s' is not a path below the container's cgroup", x->cgroup);
 	group = x->cgroup ? str_fmt("%s/%s", c->rec.cgroup, x->cgroup) : str_dup(c->rec.cgroup);
 	return iso_cgroup_open(group, &ex->cgroup, e);
 }
 
-int oci_exec(struct oci *o, const char *id, const struct oci_exec_opts *x, struct oci_running *ret, struct err *e)
+int oci_exec(struct oci *o, const char *id, const struct oci_exec_opts *x, struct oci_running *ret,
+	struct err *e)
 {
-	struct execution ex = {.c = CONTAINER_INIT, .cgroup = ISO_CGROUP_INIT, .jail = ISO_JAIL_INIT, .pidfd = -1};
+	struct execution ex = {
+		.c = CONTAINER_INIT, .cgroup = ISO_CGROUP_INIT, .jail = ISO_JAIL_INIT, .pidfd = -1};
 	int r = container_open(o, id, CONTAINER_READ, &ex.c, e);
 
 	if (r >= 0)

@@ -28,18 +28,24 @@ struct features {
 };
 
 /* Scalars of strict tables are printed when false, too: "no" is an answer here. */
-#define BOOL_TABLE(name, ...)                                                                   \
-	static const struct json_field name##_fields[] = {__VA_ARGS__};                         \
-	static const struct json_table name##_table = JSON_TABLE(struct features, name##_fields, .flags = JSON_STRICT)
+#define BOOL_TABLE(name, ...)                                                                      \
+	static const struct json_field name##_fields[] = {__VA_ARGS__};                            \
+	static const struct json_table name##_table =                                              \
+		JSON_TABLE(struct features, name##_fields, .flags = JSON_STRICT)
 #define BOOL(member, key) JSON_FIELD(struct features, linux.member, key, JSON_BOOL)
 #define LIST(member, key) JSON_FIELD(struct features, member, key, JSON_STRV)
-#define PART(key, part) {.name = (key), .kind = JSON_OBJECT, .has_offset = JSON_NO_OFFSET, .table = &part##_table}
+#define PART(key, part)                                                                            \
+	{                                                                                          \
+		.name = (key), .kind = JSON_OBJECT, .has_offset = JSON_NO_OFFSET,                  \
+		.table = &part##_table                                                             \
+	}
 
 BOOL_TABLE(cgroup, BOOL(cgroup_v1, "v1"), BOOL(cgroup_v2, "v2"), BOOL(cgroup_systemd, "systemd"),
 	BOOL(cgroup_systemd_user, "systemdUser"), BOOL(cgroup_rdma, "rdma"));
 BOOL_TABLE(seccomp, BOOL(seccomp.enabled, "enabled"), LIST(linux.seccomp.actions, "actions"),
 	LIST(linux.seccomp.operators, "operators"), LIST(linux.seccomp.archs, "archs"),
-	LIST(linux.seccomp.known_flags, "knownFlags"), LIST(linux.seccomp.supported_flags, "supportedFlags"));
+	LIST(linux.seccomp.known_flags, "knownFlags"),
+	LIST(linux.seccomp.supported_flags, "supportedFlags"));
 BOOL_TABLE(apparmor, BOOL(apparmor.enabled, "enabled"));
 BOOL_TABLE(selinux, BOOL(selinux.enabled, "enabled"));
 BOOL_TABLE(intel_rdt, BOOL(intel_rdt.enabled, "enabled"));
@@ -49,8 +55,9 @@ BOOL_TABLE(mount_extensions, PART("idmap", idmap));
 BOOL_TABLE(memory_policy, LIST(linux.policy_modes, "modes"), LIST(linux.policy_flags, "flags"));
 BOOL_TABLE(linux, LIST(linux.namespaces, "namespaces"), LIST(linux.capabilities, "capabilities"),
 	PART("cgroup", cgroup), PART("seccomp", seccomp), PART("apparmor", apparmor),
-	PART("selinux", selinux), PART("intelRdt", intel_rdt), PART("mountExtensions", mount_extensions),
-	PART("netDevices", net_devices), PART("memoryPolicy", memory_policy));
+	PART("selinux", selinux), PART("intelRdt", intel_rdt),
+	PART("mountExtensions", mount_extensions), PART("netDevices", net_devices),
+	PART("memoryPolicy", memory_policy));
 BOOL_TABLE(features, JSON_FIELD(struct features, version_min, "ociVersionMin", JSON_STR),
 	JSON_FIELD(struct features, version_max, "ociVersionMax", JSON_STR), LIST(hooks, "hooks"),
 	LIST(mount_options, "mountOptions"), PART("linux", linux),
@@ -65,17 +72,19 @@ static const char *const mount_options[] = {"async", "atime", "bind", "defaults"
 	"remount", "rexec", "ridmap", "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnorelatime",
 	"rnostrictatime", "rnosuid", "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw",
 	"rshared", "rslave", "rstrictatime", "rsuid", "rsymfollow", "runbindable", "rw", "shared",
-	"silent", "slave", "strictatime", "suid", "symfollow", "sync", "tmpcopyup", "unbindable", NULL};
+	"silent", "slave", "strictatime", "suid", "symfollow", "sync", "tmpcopyup", "unbindable",
+	NULL};
 static const char *const seccomp_archs[] = {"SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32",
-	"SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32",
-	"SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC", "SCMP_ARCH_PPC64",
-	"SCMP_ARCH_PPC64LE", "SCMP_ARCH_S390", "SCMP_ARCH_S390X", "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64",
-	"SCMP_ARCH_RISCV64", NULL};
+	"SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64",
+	"SCMP_ARCH_MIPS64N32", "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32",
+	"SCMP_ARCH_PPC", "SCMP_ARCH_PPC64", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_S390",
+	"SCMP_ARCH_S390X", "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64", "SCMP_ARCH_RISCV64", NULL};
 static const char *const seccomp_flags[] = {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
 	"SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", NULL};
-static const char *const policy_modes[] = {"MPOL_DEFAULT", "MPOL_PREFERRED", "MPOL_BIND", "MPOL_INTERLEAVE",
-	"MPOL_LOCAL", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE", NULL};
-static const char *const policy_flags[] = {"MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES", "MPOL_F_NUMA_BALANCING", NULL};
+static const char *const policy_modes[] = {"MPOL_DEFAULT", "MPOL_PREFERRED", "MPOL_BIND",
+	"MPOL_INTERLEAVE", "MPOL_LOCAL", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE", NULL};
+static const char *const policy_flags[] = {
+	"MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES", "MPOL_F_NUMA_BALANCING", NULL};
 
 static void add_all(struct strv *to, const char *const *words)
 {
@@ -88,8 +97,13 @@ char *oci_features(void)
 	struct features f = {
 		.version_min = str_dup("1.0.0"),
 		.version_max = str_dup(SPEC_OCI_VERSION),
-		.linux = {.cgroup_v1 = true, .cgroup_v2 = true, .cgroup_rdma = true, .seccomp.enabled = true,
-			.apparmor.enabled = true, .selinux.enabled = true, .idmap.enabled = true},
+		.linux = {.cgroup_v1 = true,
+			.cgroup_v2 = true,
+			.cgroup_rdma = true,
+			.seccomp.enabled = true,
+			.apparmor.enabled = true,
+			.selinux.enabled = true,
+			.idmap.enabled = true},
 	};
 	char *text;
 
@@ -117,16 +131,21 @@ char *oci_features(void)
 static void add_mounts(struct spec *s, bool rootless)
 {
 	spec_add_mount(s, "/proc", "proc", "proc", NULL);
-	spec_add_mount(s, "/dev", "tmpfs", "tmpfs", OPTIONS("nosuid", "strictatime", "mode=755", "size=65536k"));
+	spec_add_mount(s, "/dev", "tmpfs", "tmpfs",
+		OPTIONS("nosuid", "strictatime", "mode=755", "size=65536k"));
 	spec_add_mount(s, "/dev/pts", "devpts", "devpts",
 		rootless ? OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
-			 : OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"));
-	spec_add_mount(s, "/dev/shm", "tmpfs", "shm", OPTIONS("nosuid", "noexec", "nodev", "mode=1777", "size=65536k"));
+			 : OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620",
+				   "gid=5"));
+	spec_add_mount(s, "/dev/shm", "tmpfs", "shm",
+		OPTIONS("nosuid", "noexec", "nodev", "mode=1777", "size=65536k"));
 	spec_add_mount(s, "/dev/mqueue", "mqueue", "mqueue", OPTIONS("nosuid", "noexec", "nodev"));
 	if (rootless)
-		spec_add_mount(s, "/sys", NULL, "/sys", OPTIONS("rbind", "nosuid", "noexec", "nodev", "ro"));
+		spec_add_mount(s, "/sys", NULL, "/sys",
+			OPTIONS("rbind", "nosuid", "noexec", "nodev", "ro"));
 	else
-		spec_add_mount(s, "/sys", "sysfs", "sysfs", OPTIONS("nosuid", "noexec", "nodev", "ro"));
+		spec_add_mount(
+			s, "/sys", "sysfs", "sysfs", OPTIONS("nosuid", "noexec", "nodev", "ro"));
 	if (!rootless)
 		spec_add_mount(s, "/sys/fs/cgroup", "cgroup", "cgroup",
 			OPTIONS("nosuid", "noexec", "nodev", "relatime", "ro"));
@@ -171,9 +190,10 @@ static void add_mapping(struct spec_id_mapping **m, size_t *n, uint32_t host)
 
 static void add_confinement(struct spec *s)
 {
-	static const char *const masked[] = {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys",
-		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-		"/sys/firmware", "/proc/scsi", "/proc/interrupts", "/sys/devices/virtual/powercap", NULL};
+	static const char *const masked[] = {"/proc/acpi", "/proc/asound", "/proc/kcore",
+		"/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+		"/proc/sched_debug", "/sys/firmware", "/proc/scsi", "/proc/interrupts",
+		"/sys/devices/virtual/powercap", NULL};
 	static const char *const read_only[] = {
 		"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL};
 
@@ -183,8 +203,8 @@ static void add_confinement(struct spec *s)
 
 char *oci_spec_template(bool rootless)
 {
-	static const enum spec_ns_kind kinds[] = {
-		SPEC_NS_PID, SPEC_NS_NETWORK, SPEC_NS_IPC, SPEC_NS_UTS, SPEC_NS_MOUNT, SPEC_NS_CGROUP};
+	static const enum spec_ns_kind kinds[] = {SPEC_NS_PID, SPEC_NS_NETWORK, SPEC_NS_IPC,
+		SPEC_NS_UTS, SPEC_NS_MOUNT, SPEC_NS_CGROUP};
 	struct spec s = {.oci_version = str_dup(SPEC_OCI_VERSION), .has_linux = true};
 	char *text;
 

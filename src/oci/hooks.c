@@ -4,7 +4,8 @@
 #include "isolation/stages.h"
 #include "oci/internal.h"
 
-int run_hooks(const struct container *c, enum spec_hook_kind kind, enum oci_status status, struct err *e)
+int run_hooks(
+	const struct container *c, enum spec_hook_kind kind, enum oci_status status, struct err *e)
 {
 	AUTO_FREE char *state = NULL;
 

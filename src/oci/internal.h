@@ -17,8 +17,8 @@ enum {
 	KILL_TIMEOUT_MS = 10000,
 };
 
-#define STATE_FILE "state.json"
-#define CONFIG_FILE "config.json"
+#define STATE_FILE   "state.json"
+#define CONFIG_FILE  "config.json"
 #define START_SOCKET "start"
 
 enum oci_phase { PHASE_CREATING, PHASE_CREATED };
@@ -47,16 +47,21 @@ struct container {
 	struct spec spec; /* after container_load_spec */
 	bool has_spec;
 };
-#define CONTAINER_INIT {.o = NULL, .dir_fd = -1}
+#define CONTAINER_INIT                                                                             \
+	{                                                                                          \
+		.o = NULL, .dir_fd = -1                                                            \
+	}
 #define AUTO_CONTAINER __attribute__((cleanup(container_release)))
 
 /* state.c */
 int id_check(const char *id, struct err *e);
 /* CONTAINER_LOCK waits for other commands that change the same container. */
 enum container_open { CONTAINER_READ, CONTAINER_LOCK };
-int container_open(struct oci *o, const char *id, enum container_open how, struct container *ret, struct err *e);
+int container_open(struct oci *o, const char *id, enum container_open how, struct container *ret,
+	struct err *e);
 /* Makes ROOT/ID with its files and holds its lock; config is kept as it was read. */
-int container_claim(struct container *c, const struct buf *config, int *ret_start_fd, struct err *e);
+int container_claim(
+	struct container *c, const struct buf *config, int *ret_start_fd, struct err *e);
 int container_save(struct container *c, struct err *e);
 int container_load_spec(struct container *c, struct err *e);
 int container_remove(struct container *c, struct err *e);
@@ -79,7 +84,8 @@ int filter_of(const struct container *c, struct iso_filter *ret, struct err *e);
 int criu_restore(struct container *c, const struct oci_criu_opts *x, pid_t *ret, struct err *e);
 
 /* hooks.c */
-int run_hooks(const struct container *c, enum spec_hook_kind kind, enum oci_status status, struct err *e);
+int run_hooks(
+	const struct container *c, enum spec_hook_kind kind, enum oci_status status, struct err *e);
 /* Failures become warnings, as runtime.md wants after the end. */
 void run_poststop_hooks(struct container *c);
 
@@ -92,7 +98,8 @@ int socket_listen(int dir_fd, const char *name, struct err *e);
 int socket_send_fd(const char *path, const char *text, int fd, const char *what, struct err *e);
 int write_pid_file(const char *path, pid_t pid, struct err *e);
 /* config-linux.md "containerProcessState" and the descriptor, to linux.seccomp.listenerPath. */
-int send_seccomp_listener(const struct container *c, int fd, pid_t pid, enum oci_status status, struct err *e);
+int send_seccomp_listener(
+	const struct container *c, int fd, pid_t pid, enum oci_status status, struct err *e);
 /* console, pid file and pidfd socket of a new process, as the options ask. */
 int announce_process(const char *console_socket, const char *pid_file, const char *pidfd_socket,
 	const struct iso_jail *j, struct err *e);
@@ -101,7 +108,8 @@ int handed_fds(uint64_t preserve, struct strv *env, int **ret, size_t *ret_n, st
 
 /* cgroup.c */
 /* Where the spec's cgroupsPath leads; NULL: no cgroup.  Owned. */
-int cgroup_path(const struct oci *o, const char *id, const struct spec *spec, char **ret_path, char **ret_scope, struct err *e);
+int cgroup_path(const struct oci *o, const char *id, const struct spec *spec, char **ret_path,
+	char **ret_scope, struct err *e);
 int cgroup_open_of(const struct container *c, struct iso_cgroup *ret, struct err *e);
 
 #endif

@@ -36,13 +36,16 @@
 #include "base/mem.h"
 
 struct oci {
-	char *root;  /* owned, absolute */
+	char *root; /* owned, absolute */
 	int root_fd; /* owned */
 	bool systemd_cgroup; /* cgroupsPath is "slice:prefix:name", made by systemd */
-	bool no_cgroup;	     /* touch no cgroups at all (crun's --cgroup-manager=disabled) */
+	bool no_cgroup; /* touch no cgroups at all (crun's --cgroup-manager=disabled) */
 	struct strv warnings;
 };
-#define OCI_INIT {.root = NULL, .root_fd = -1}
+#define OCI_INIT                                                                                   \
+	{                                                                                          \
+		.root = NULL, .root_fd = -1                                                        \
+	}
 
 /*
  * root NULL: /run/jail/oci for the host's root; for others, also for root of a user namespace,
@@ -84,10 +87,13 @@ int oci_start(struct oci *o, const char *id, struct err *e) __attribute__((nonnu
 /* A process that the caller has to wait for: `run`, and `exec` without detaching. */
 struct oci_running {
 	pid_t pid;
-	int pidfd;	/* owned */
+	int pidfd; /* owned */
 	int console_fd; /* owned: the terminal's master when there is one and no console socket */
 };
-#define OCI_RUNNING_INIT {.pid = -1, .pidfd = -1, .console_fd = -1}
+#define OCI_RUNNING_INIT                                                                           \
+	{                                                                                          \
+		.pid = -1, .pidfd = -1, .console_fd = -1                                           \
+	}
 void oci_running_release(struct oci_running *r) __attribute__((nonnull));
 
 /* create and start in one; with detach, a terminal needs a console socket. */
@@ -96,14 +102,14 @@ int oci_run(struct oci *o, const char *id, const struct oci_create_opts *c, bool
 
 /* One more program.  What is NULL, empty or false is the container's own. */
 struct oci_exec_opts {
-	const char *process;	/* a process.json, or NULL: the container's, changed by what follows */
+	const char *process; /* a process.json, or NULL: the container's, changed by what follows */
 	const struct strv *args;
-	const struct strv *env;	/* added */
+	const struct strv *env; /* added */
 	const struct strv *caps; /* added to every set but the ambient one */
 	const struct strv *additional_gids;
 	const char *cwd, *user; /* "uid[:gid]" */
 	const char *apparmor, *process_label;
-	const char *cgroup;	/* below the container's */
+	const char *cgroup; /* below the container's */
 	bool tty, no_new_privs, ignore_paused, detach;
 	const char *console_socket, *pid_file, *pidfd_socket;
 	uint64_t preserve_fds;
@@ -111,16 +117,19 @@ struct oci_exec_opts {
 int oci_exec(struct oci *o, const char *id, const struct oci_exec_opts *x, struct oci_running *ret,
 	struct err *e) __attribute__((nonnull));
 
-int oci_state(struct oci *o, const char *id, struct oci_state *ret, struct err *e) __attribute__((nonnull));
+int oci_state(struct oci *o, const char *id, struct oci_state *ret, struct err *e)
+	__attribute__((nonnull));
 void oci_state_release(struct oci_state *s) __attribute__((nonnull));
 /* All containers, by name; *ret is an owned array of owned states. */
-int oci_list(struct oci *o, struct oci_state **ret, size_t *ret_n, struct err *e) __attribute__((nonnull));
+int oci_list(struct oci *o, struct oci_state **ret, size_t *ret_n, struct err *e)
+	__attribute__((nonnull));
 
 /*
  * Sends sig to the container's first process; with all, to every process of its cgroup, and
  * having none left is success.
  */
-int oci_kill(struct oci *o, const char *id, int sig, bool all, struct err *e) __attribute__((nonnull));
+int oci_kill(struct oci *o, const char *id, int sig, bool all, struct err *e)
+	__attribute__((nonnull));
 /*
  * Removes what create made, runs the poststop hooks.  A running container is -EBUSY unless
  * force, which kills it first; then also a missing one is success.
@@ -131,7 +140,8 @@ int oci_pause(struct oci *o, const char *id, struct err *e) __attribute__((nonnu
 int oci_resume(struct oci *o, const char *id, struct err *e) __attribute__((nonnull));
 
 /* Changes limits: text is the spec's linux.resources as JSON. */
-int oci_update(struct oci *o, const char *id, const char *text, size_t n, struct err *e) __attribute__((nonnull));
+int oci_update(struct oci *o, const char *id, const char *text, size_t n, struct err *e)
+	__attribute__((nonnull));
 /* The same from single values, for the options of update; absent ones stay. */
 struct oci_limits {
 	int64_t memory, memory_reservation, memory_swap, cpu_quota, cpu_rt_runtime, pids;
@@ -142,10 +152,12 @@ struct oci_limits {
 		has_blkio_weight, has_cpu_idle;
 	char *cpus, *mems;
 };
-int oci_update_limits(struct oci *o, const char *id, const struct oci_limits *l, struct err *e) __attribute__((nonnull));
+int oci_update_limits(struct oci *o, const char *id, const struct oci_limits *l, struct err *e)
+	__attribute__((nonnull));
 
 /* The processes inside, in the caller's pid namespace; *ret is owned. */
-int oci_pids(struct oci *o, const char *id, pid_t **ret, size_t *ret_n, struct err *e) __attribute__((nonnull));
+int oci_pids(struct oci *o, const char *id, pid_t **ret, size_t *ret_n, struct err *e)
+	__attribute__((nonnull));
 /* What runc's `events --stats` prints: one line of JSON, owned. */
 int oci_stats(struct oci *o, const char *id, char **ret, struct err *e) __attribute__((nonnull));
 
@@ -156,13 +168,16 @@ char *oci_spec_template(bool rootless) __attribute__((malloc, returns_nonnull));
 
 /* Checkpoint and restore by the program criu (4 or newer), when it is installed. */
 struct oci_criu_opts {
-	const char *criu;	/* absolute path; NULL: /usr/sbin/criu or /usr/bin/criu */
+	const char *criu; /* absolute path; NULL: /usr/sbin/criu or /usr/bin/criu */
 	const char *image_path, *work_path, *parent_path;
 	const char *cgroups_mode; /* soft, full, strict, ignore */
-	bool leave_running, tcp_established, ext_unix_sk, shell_job, file_locks, pre_dump, auto_dedup;
+	bool leave_running, tcp_established, ext_unix_sk, shell_job, file_locks, pre_dump,
+		auto_dedup;
 };
-int oci_checkpoint(struct oci *o, const char *id, const struct oci_criu_opts *x, struct err *e) __attribute__((nonnull));
-int oci_restore(struct oci *o, const char *id, const struct oci_create_opts *c, const struct oci_criu_opts *x,
-	struct oci_running *ret, struct err *e) __attribute__((nonnull));
+int oci_checkpoint(struct oci *o, const char *id, const struct oci_criu_opts *x, struct err *e)
+	__attribute__((nonnull));
+int oci_restore(struct oci *o, const char *id, const struct oci_create_opts *c,
+	const struct oci_criu_opts *x, struct oci_running *ret, struct err *e)
+	__attribute__((nonnull));
 
 #endif

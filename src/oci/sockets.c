@@ -74,7 +74,9 @@ int socket_send_fd(const char *path, const char *text, int fd, const char *what,
 	if (sock < 0)
 		return err_prefix(e, "cannot send the %s", what);
 	r = fd_send(sock, text, strlen(text), &fd, 1);
-	return r < 0 ? err_set(e, -r, "cannot send the %s to socket '%s': %s", what, path, strerrordesc_np(-r)) : 0;
+	return r < 0 ? err_set(e, -r, "cannot send the %s to socket '%s': %s", what, path,
+			       strerrordesc_np(-r))
+		     : 0;
 }
 
 int write_pid_file(const char *path, pid_t pid, struct err *e)
@@ -115,9 +117,11 @@ static const struct json_field process_state_fields[] = {
 	JSON_FIELD(struct process_state, metadata, "metadata", JSON_STR),
 	JSON_FIELD(struct process_state, state, "state", JSON_RAW),
 };
-static const struct json_table process_state_table = JSON_TABLE(struct process_state, process_state_fields);
+static const struct json_table process_state_table =
+	JSON_TABLE(struct process_state, process_state_fields);
 
-int send_seccomp_listener(const struct container *c, int fd, pid_t pid, enum oci_status status, struct err *e)
+int send_seccomp_listener(
+	const struct container *c, int fd, pid_t pid, enum oci_status status, struct err *e)
 {
 	const struct spec_seccomp *s = c->spec.linux.seccomp;
 	struct process_state ps = {.pid = (int32_t)pid};
@@ -149,12 +153,14 @@ int handed_fds(uint64_t preserve, struct strv *env, int **ret, size_t *ret_n, st
 	AUTO_FREE int *fds = NULL;
 
 	if (preserve > HANDED_MAX)
-		return err_set(e, EINVAL, "--preserve-fds %llu: at most %d", (unsigned long long)preserve, HANDED_MAX);
+		return err_set(e, EINVAL, "--preserve-fds %llu: at most %d",
+			(unsigned long long)preserve, HANDED_MAX);
 	fds = mem_new_array(n, sizeof(*fds));
 	for (uint64_t i = 0; i < n; i++) {
 		fds[i] = 3 + (int)i;
 		if (fcntl(fds[i], F_GETFD) < 0)
-			return err_sys(e, "descriptor %d, which is to be handed on, is not open", fds[i]);
+			return err_sys(
+				e, "descriptor %d, which is to be handed on, is not open", fds[i]);
 	}
 	if (listening) {
 		AUTO_FREE char *count = str_fmt("%llu", (unsigned long long)listening);

@@ -26,17 +26,22 @@
 #define TRANSIT ".transit"
 enum { TRANSIT_STALE_S = 60, LOCK_POLL_MS = 5, FORMAT_VERSION = 1 };
 
-const char *const oci_status_names[] = {"creating", "created", "running", "paused", "stopped", NULL};
+const char *const oci_status_names[] = {
+	"creating", "created", "running", "paused", "stopped", NULL};
 
 static const char *const phase_names[] = {"creating", "created", NULL};
 static const struct json_field record_fields[] = {
-	JSON_FIELD(struct record, version, "version", JSON_U32, .flags = JSON_REQUIRED, .min = 1, .max = FORMAT_VERSION + 1),
+	JSON_FIELD(struct record, version, "version", JSON_U32, .flags = JSON_REQUIRED, .min = 1,
+		.max = FORMAT_VERSION + 1),
 	JSON_FIELD(struct record, id, "id", JSON_STR, .flags = JSON_REQUIRED | JSON_NONEMPTY),
-	JSON_FIELD(struct record, bundle, "bundle", JSON_STR, .flags = JSON_REQUIRED | JSON_ABSOLUTE),
-	JSON_FIELD(struct record, rootfs, "rootfs", JSON_STR, .flags = JSON_REQUIRED | JSON_ABSOLUTE),
+	JSON_FIELD(
+		struct record, bundle, "bundle", JSON_STR, .flags = JSON_REQUIRED | JSON_ABSOLUTE),
+	JSON_FIELD(
+		struct record, rootfs, "rootfs", JSON_STR, .flags = JSON_REQUIRED | JSON_ABSOLUTE),
 	JSON_FIELD(struct record, created, "created", JSON_STR, .flags = JSON_REQUIRED),
 	JSON_FIELD(struct record, owner, "owner", JSON_U32),
-	JSON_FIELD(struct record, phase, "phase", JSON_ENUM, .flags = JSON_REQUIRED, .names = phase_names),
+	JSON_FIELD(struct record, phase, "phase", JSON_ENUM, .flags = JSON_REQUIRED,
+		.names = phase_names),
 	JSON_FIELD(struct record, pid, "pid", JSON_I32, .min = 0, .max = INT32_MAX),
 	JSON_FIELD(struct record, start_ticks, "startTicks", JSON_U64),
 	JSON_FIELD(struct record, boot_id, "bootId", JSON_STR),
@@ -45,13 +50,15 @@ static const struct json_field record_fields[] = {
 	JSON_FIELD(struct record, paused, "paused", JSON_BOOL),
 	JSON_FIELD(struct record, annotations, "annotations", JSON_MAP),
 };
-static const struct json_table record_table = JSON_TABLE(struct record, record_fields, .flags = JSON_STRICT);
+static const struct json_table record_table =
+	JSON_TABLE(struct record, record_fields, .flags = JSON_STRICT);
 
 static const struct json_field state_fields[] = {
 	JSON_FIELD(struct oci_state, oci_version, "ociVersion", JSON_STR),
 	JSON_FIELD(struct oci_state, id, "id", JSON_STR),
 	JSON_FIELD(struct oci_state, pid, "pid", JSON_I32, .flags = JSON_REQUIRED),
-	JSON_FIELD(struct oci_state, status, "status", JSON_ENUM, .flags = JSON_REQUIRED, .names = oci_status_names),
+	JSON_FIELD(struct oci_state, status, "status", JSON_ENUM, .flags = JSON_REQUIRED,
+		.names = oci_status_names),
 	JSON_FIELD(struct oci_state, bundle, "bundle", JSON_STR),
 	JSON_FIELD(struct oci_state, rootfs, "rootfs", JSON_STR),
 	JSON_FIELD(struct oci_state, created, "created", JSON_STR),
@@ -115,7 +122,10 @@ static int make_root(const char *path, struct err *e)
 	if (fstat(dir, &st) < 0)
 		return err_sys(e, "cannot examine '%s'", path);
 	if (st.st_mode & 0002 || (st.st_uid != geteuid() && st.st_uid != 0))
-		return err_set(e, EPERM, "state directory '%s' belongs to others or may be written by them; give --root", path);
+		return err_set(e, EPERM,
+			"state directory '%s' belongs to others or may be written by them; give "
+			"--root",
+			path);
 	fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? err_sys(e, "cannot open the state directory '%s'", path) : fd;
 }
@@ -154,13 +164,16 @@ void oci_close(struct oci *o)
 
 int id_check(const char *id, struct err *e)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
 	AUTO_FREE char *shown = str_visible(id);
 
 	if (!*id)
 		return err_set(e, EINVAL, "container id is empty");
 	if (strlen(id) > ID_MAX || id[strspn(id, letters)] || *id == '.')
-		return err_set(e, EINVAL, "container id '%.80s' is not valid: up to %d letters, digits and _+-., no '.' first",
+		return err_set(e, EINVAL,
+			"container id '%.80s' is not valid: up to %d letters, digits and _+-., no "
+			"'.' first",
 			shown, ID_MAX);
 	return 0;
 }
@@ -215,7 +228,8 @@ int container_pidfd(const struct container *c)
 	fd = proc_pidfd(c->rec.pid);
 	if (fd < 0)
 		return -ESRCH;
-	if (proc_start_time(c->rec.pid, &ticks) < 0 || ticks != c->rec.start_ticks || is_zombie(c->rec.pid))
+	if (proc_start_time(c->rec.pid, &ticks) < 0 || ticks != c->rec.start_ticks ||
+		is_zombie(c->rec.pid))
 		return -ESRCH;
 	return fd_take(&fd);
 }
@@ -231,12 +245,14 @@ static bool waits_for_start(const struct container *c)
 	AUTO_FD int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" START_SOCKET, c->dir_fd);
-	return sock >= 0 && connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0 && errno == EPROTOTYPE;
+	return sock >= 0 && connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0 &&
+	       errno == EPROTOTYPE;
 }
 
 static bool is_locked_by_other(const struct container *c)
 {
-	AUTO_FD int fd = c->locked ? -1 : openat(c->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd =
+		c->locked ? -1 : openat(c->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
@@ -270,7 +286,8 @@ static int lock_dir(int fd, const char *id, struct err *e)
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, "cannot lock container '%s'", id);
 		if (time_mono_ms() > deadline)
-			return err_set(e, EBUSY, "container '%s' is being changed by another command", id);
+			return err_set(
+				e, EBUSY, "container '%s' is being changed by another command", id);
 		nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
 	}
 	return 0;
@@ -281,7 +298,8 @@ static int no_such(const char *id, struct err *e)
 	return err_set(e, ENOENT, "container '%s' does not exist", id);
 }
 
-int container_open(struct oci *o, const char *id, enum container_open how, struct container *ret, struct err *e)
+int container_open(struct oci *o, const char *id, enum container_open how, struct container *ret,
+	struct err *e)
 {
 	AUTO_CONTAINER struct container c = CONTAINER_INIT;
 	AUTO_BUF struct buf text = {0};
@@ -291,7 +309,8 @@ int container_open(struct oci *o, const char *id, enum container_open how, struc
 	c.o = o;
 	c.dir_fd = openat(o->root_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (c.dir_fd < 0)
-		return errno == ENOENT ? no_such(id, e) : err_sys(e, "cannot open container '%s'", id);
+		return errno == ENOENT ? no_such(id, e)
+				       : err_sys(e, "cannot open container '%s'", id);
 	if (how == CONTAINER_LOCK && lock_dir(c.dir_fd, id, e) < 0)
 		return -e->code;
 	c.locked = how == CONTAINER_LOCK;
@@ -322,7 +341,8 @@ int container_load_spec(struct container *c, struct err *e)
 
 	if (c->has_spec)
 		return 0;
-	if (file_read(c->dir_fd, CONFIG_FILE, CONFIG_MAX_BYTES, &text, e) < 0 || spec_load(text.p, text.n, &c->spec, e) < 0)
+	if (file_read(c->dir_fd, CONFIG_FILE, CONFIG_MAX_BYTES, &text, e) < 0 ||
+		spec_load(text.p, text.n, &c->spec, e) < 0)
 		return err_prefix(e, "container '%s'", c->rec.id);
 	c->has_spec = true;
 	return 0;
@@ -340,7 +360,8 @@ static int open_transit(const struct oci *o, struct err *e)
 {
 	int fd = openat(o->root_fd, TRANSIT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	if (fd < 0 && errno == ENOENT && (mkdirat(o->root_fd, TRANSIT, 0700) == 0 || errno == EEXIST))
+	if (fd < 0 && errno == ENOENT &&
+		(mkdirat(o->root_fd, TRANSIT, 0700) == 0 || errno == EEXIST))
 		fd = openat(o->root_fd, TRANSIT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? err_sys(e, "cannot open '%s/%s'", o->root, TRANSIT) : fd;
 }
@@ -359,10 +380,12 @@ static void sweep_transit(int transit)
 		struct err ignored;
 		struct stat st;
 
-		if (entry->d_name[0] == '.' || fstatat(transit, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		if (entry->d_name[0] == '.' ||
+			fstatat(transit, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			st.st_mtime + TRANSIT_STALE_S > time(NULL))
 			continue;
-		AUTO_FD int fd = openat(transit, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		AUTO_FD int fd = openat(
+			transit, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
 			path_rmtree(transit, entry->d_name, &ignored);
 	}
@@ -379,7 +402,8 @@ static int transit_name(char name[static 32], struct err *e)
 	return 0;
 }
 
-static int fill_claim(struct container *c, int transit, const char *name, const struct buf *config, int *ret_start_fd, struct err *e)
+static int fill_claim(struct container *c, int transit, const char *name, const struct buf *config,
+	int *ret_start_fd, struct err *e)
 {
 	if (mkdirat(transit, name, 0700) < 0)
 		return err_sys(e, "cannot make the state of container '%s'", c->rec.id);
@@ -387,7 +411,8 @@ static int fill_claim(struct container *c, int transit, const char *name, const 
 	if (c->dir_fd < 0 || flock(c->dir_fd, LOCK_EX | LOCK_NB) < 0)
 		return err_sys(e, "cannot lock the state of container '%s'", c->rec.id);
 	c->locked = true;
-	if (file_replace(c->dir_fd, CONFIG_FILE, config->p, config->n, 0600, 0, e) < 0 || container_save(c, e) < 0)
+	if (file_replace(c->dir_fd, CONFIG_FILE, config->p, config->n, 0600, 0, e) < 0 ||
+		container_save(c, e) < 0)
 		return -e->code;
 	if (ret_start_fd) {
 		*ret_start_fd = socket_listen(c->dir_fd, START_SOCKET, e);
@@ -396,8 +421,10 @@ static int fill_claim(struct container *c, int transit, const char *name, const 
 	}
 	/* Complete, and only now under its name: nobody ever sees a part of it. */
 	if (renameat2(transit, name, c->o->root_fd, c->rec.id, RENAME_NOREPLACE) < 0)
-		return errno == EEXIST ? err_set(e, EEXIST, "container with given ID already exists: '%s'", c->rec.id)
-				       : err_sys(e, "cannot make the state of container '%s'", c->rec.id);
+		return errno == EEXIST
+			       ? err_set(e, EEXIST, "container with given ID already exists: '%s'",
+					 c->rec.id)
+			       : err_sys(e, "cannot make the state of container '%s'", c->rec.id);
 	return 0;
 }
 
@@ -413,7 +440,8 @@ int container_claim(struct container *c, const struct buf *config, int *ret_star
 	sweep_transit(transit);
 	/* Cheap and frequent: known before anything is made. */
 	if (faccessat(c->o->root_fd, c->rec.id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return err_set(e, EEXIST, "container with given ID already exists: '%s'", c->rec.id);
+		return err_set(
+			e, EEXIST, "container with given ID already exists: '%s'", c->rec.id);
 	r = fill_claim(c, transit, name, config, ret_start_fd, e);
 	if (r < 0) {
 		if (ret_start_fd)
@@ -432,7 +460,9 @@ int container_remove(struct container *c, struct err *e)
 	if (transit < 0 || transit_name(name, e) < 0)
 		return -e->code;
 	if (renameat2(c->o->root_fd, c->rec.id, transit, name, RENAME_NOREPLACE) < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "cannot remove the state of container '%s'", c->rec.id);
+		return errno == ENOENT
+			       ? 0
+			       : err_sys(e, "cannot remove the state of container '%s'", c->rec.id);
 	if (path_rmtree(transit, name, e) < 0)
 		return -e->code;
 	sweep_transit(transit);
@@ -459,7 +489,8 @@ static char *user_name(uint32_t uid)
 			if (fields[i])
 				*fields[i]++ = '\0';
 		}
-		if (fields[2] && !strncmp(fields[2], want, strlen(want)) && fields[2][strlen(want)] == ':')
+		if (fields[2] && !strncmp(fields[2], want, strlen(want)) &&
+			fields[2][strlen(want)] == ':')
 			return str_dup(line);
 	}
 	return mem_take(&want);
