@@ -39,8 +39,13 @@ static uint64_t jail_namespaces(const struct spec *spec)
 	return flags;
 }
 
-static int join(const struct iso_exec_opts *x, struct err *e)
+static int join(const struct start *s, struct err *e)
 {
+	const struct iso_exec_opts *x = s->x;
+	int r = proc_set_title(s->proc_fd, "jail-exec");
+
+	if (r < 0)
+		return err_set(e, -r, "cannot hide the command line: %s", strerrordesc_np(-r));
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return err_sys(e, "cannot become unreadable");
 	if (setns(x->jail_pidfd, (int)jail_namespaces(x->spec)) < 0)
@@ -91,7 +96,7 @@ static void __attribute__((noreturn)) first_joiner(struct start *s)
 	fd_close(&s->p_sync);
 	if (sync_recv(s->c_sync, &msg, NULL) != SYNC_GO)
 		_exit(ERR_EXIT_TOOL);
-	if (join(s->x, &e) < 0)
+	if (join(s, &e) < 0)
 		program_fail(s, &e);
 	pid = proc_clone(CLONE_PARENT, -1, &pidfd);
 	if (pid == 0)

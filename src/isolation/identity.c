@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/proc.h"
 #include "isolation/stages.h"
 
 /* Whether a map gives the jail that id. */
@@ -28,6 +29,10 @@ int identity_root(struct start *s, struct err *e)
 {
 	const struct spec_linux *l = &s->spec->linux;
 	bool joined = s->ns_join[SPEC_NS_USER] >= 0;
+	int r = proc_set_title(s->proc_fd, "jail-init");
+
+	if (r < 0)
+		return err_set(e, -r, "cannot hide the command line: %s", strerrordesc_np(-r));
 
 	/*
 	 * Where the only id is the caller's own, C stays who it is: its capabilities in the new

@@ -72,7 +72,6 @@ static void __attribute__((noreturn)) become_init(struct start *s, pid_t program
 	struct init in = {.main = program, .persist = s->o->persist};
 	struct err e = {0};
 
-	prctl(PR_SET_NAME, "jail-init");
 	if (setsid() < 0 && errno != EPERM)
 		_exit(ERR_EXIT_TOOL);
 	if (give_up(s, &e) < 0)

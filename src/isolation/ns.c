@@ -222,7 +222,9 @@ static pid_t clone_child(struct start *s, uint64_t extra, int cgroup_fd, int *re
 	if (r < 0)
 		return r;
 	pid = proc_clone(birth_flags(s) | extra, cgroup_fd, ret_pidfd);
-	drop_creator(creator);
+	/* In C the new namespace has reset both, and no id is mapped yet. */
+	if (pid != 0)
+		drop_creator(creator);
 	return pid;
 }
 

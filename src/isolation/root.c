@@ -13,6 +13,8 @@
 #include "base/path.h"
 #include "isolation/stages.h"
 
+enum { OLD_ROOT_LAYERS_MAX = 64 };
+
 static int make_dir(int at, const char *name, struct err *e)
 {
 	int fd;
@@ -256,7 +258,38 @@ int root_mounts(struct start *s, struct err *e)
 	return 0;
 }
 
-/* pivot_root(2) onto itself: the old root ends up on top, and is taken off. */
+static int mount_id(int dirfd, const char *path, uint64_t *ret, struct err *e)
+{
+	struct statx st;
+
+	if (statx(dirfd, path, *path ? 0 : AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0)
+		return err_sys(e, "cannot examine the new root");
+	*ret = st.stx_mnt_id;
+	return 0;
+}
+
+/*
+ * After pivot_root(2) onto itself the old root lies on top of the new one, and the scratch area
+ * on top of that.  Both are taken off, and it is proven that nothing is left: the way up from
+ * "/" must end in the new root.
+ */
+static int drop_old_root(struct start *s, struct err *e)
+{
+	uint64_t own, top;
+
+	if (mount_id(s->new_root_fd, "", &own, e) < 0)
+		return -e->code;
+	for (int i = 0; i < OLD_ROOT_LAYERS_MAX; i++) {
+		if (mount_id(AT_FDCWD, "/..", &top, e) < 0)
+			return -e->code;
+		if (top == own)
+			return 0;
+		if (umount2("/..", MNT_DETACH) < 0)
+			return err_sys(e, "cannot detach the old root");
+	}
+	return err_set(e, ELOOP, "cannot detach the old root: more than %d mounts lie on it", OLD_ROOT_LAYERS_MAX);
+}
+
 int root_pivot(struct start *s, struct err *e)
 {
 	if (fchdir(s->new_root_fd) < 0)
@@ -265,11 +298,9 @@ int root_pivot(struct start *s, struct err *e)
 		err_sys(e, "cannot pivot into the new root");
 		return e->code == EINVAL ? err_hint(e, "the host's root is a ramfs or shared; see jail doctor") : -e->code;
 	}
-	if (umount2(".", MNT_DETACH) < 0)
-		return err_sys(e, "cannot detach the old root");
-	if (chdir("/") < 0)
-		return err_sys(e, "cannot enter '/'");
-	return 0;
+	if (drop_old_root(s, e) < 0)
+		return -e->code;
+	return chdir("/") < 0 ? err_sys(e, "cannot enter '/'") : 0;
 }
 
 static int mask_one(struct start *s, const char *path, struct err *e)
