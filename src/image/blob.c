@@ -44,7 +44,7 @@ int img_blob_begin(struct img_store *s, const struct img_digest *want, bool resu
 	}
 	if (want && img_blob_has(s, want))
 		return 1;
-	w->fd = img_partial_lock(s, w->name, e);
+	w->fd = img_lock_file(s, s->partial_fd, w->name, e);
 	if (w->fd < 0)
 		return w->fd;
 	/* Another command may have finished it while this one waited. */

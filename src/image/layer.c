@@ -97,7 +97,7 @@ static int unpack_into(struct draft *d, int blob_fd, const struct img_digest *di
 static int lock_layer(struct img_store *s, const struct img_digest *id, char name[static 80], struct err *e)
 {
 	snprintf(name, 80, "%s.layer", id->hex);
-	return img_partial_lock(s, name, e);
+	return img_lock_file(s, s->tmp_fd, name, e);
 }
 
 int img_layer_unpack(struct img_store *s, const struct img_digest *blob, const struct img_digest *diff_id,
@@ -116,7 +116,7 @@ int img_layer_unpack(struct img_store *s, const struct img_digest *blob, const s
 	if (lock < 0)
 		return lock;
 	if (diff_id && img_layer_has(s, diff_id)) {
-		unlinkat(s->partial_fd, lock_name, 0);
+		unlinkat(s->tmp_fd, lock_name, 0);
 		return 1;
 	}
 	fd = img_blob_open(s, blob, NULL, e);
@@ -125,7 +125,7 @@ int img_layer_unpack(struct img_store *s, const struct img_digest *blob, const s
 		r = unpack_into(&d, fd, diff_id, what, o, &sums, e);
 	if (r >= 0)
 		r = draft_publish(&d, &sums.digest, e);
-	unlinkat(s->partial_fd, lock_name, 0);
+	unlinkat(s->tmp_fd, lock_name, 0);
 	if (r >= 0 && ret_sums)
 		*ret_sums = sums;
 	return r < 0 ? r : 0;

@@ -325,24 +325,24 @@ static bool still_there(int dirfd, const char *name, int fd)
 		a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
-int img_partial_lock(struct img_store *s, const char *name, struct err *e)
+int img_lock_file(struct img_store *s, int dirfd, const char *name, struct err *e)
 {
 	for (;;) {
-		AUTO_FD int fd = openat(s->partial_fd, name,
+		AUTO_FD int fd = openat(dirfd, name,
 			O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 		struct stat st;
 		int r;
 
 		if (fd < 0)
-			return err_sys(e, "cannot open '%s/partial/%s'", s->path, name);
+			return err_sys(e, "cannot open '%s' of image store '%s'", name, s->path);
 		if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-			return err_set(e, EINVAL, "'%s/partial/%s' is not a regular file", s->path, name);
+			return err_set(e, EINVAL, "'%s' of image store '%s' is not a regular file", name, s->path);
 		do
 			r = flock(fd, LOCK_EX);
 		while (r < 0 && errno == EINTR);
 		if (r < 0)
-			return err_sys(e, "cannot lock '%s/partial/%s'", s->path, name);
-		if (still_there(s->partial_fd, name, fd))
+			return err_sys(e, "cannot lock '%s' of image store '%s'", name, s->path);
+		if (still_there(dirfd, name, fd))
 			return fd_take(&fd);
 	}
 }

@@ -34,10 +34,11 @@ int img_store_sync(struct img_store *s, struct err *e) __attribute__((nonnull));
 bool img_store_unsynced(struct img_store *s) __attribute__((nonnull));
 
 /*
- * A per-digest lock file in partial/: one writer of the same thing at a time.  Waits; returns
- * the owned descriptor of the file, which may hold what an interrupted download left.
+ * A lock file in partial/ or tmp/ (dirfd): one writer of the same thing at a time.  Waits; returns
+ * the owned descriptor of the file, which in partial/ may hold what an interrupted download left.
  */
-int img_partial_lock(struct img_store *s, const char *name, struct err *e) __attribute__((nonnull));
+int img_lock_file(struct img_store *s, int dirfd, const char *name, struct err *e)
+	__attribute__((nonnull));
 
 /* Opens a stored blob: a regular file, no symlink, FIFO or device (-EINVAL); -ENOENT. */
 int img_blob_open(const struct img_store *s, const struct img_digest *d, uint64_t *ret_size,
