@@ -1,0 +1,63 @@
+#include "vm/loop.h"
+
+#include <errno.h>
+
+#include "base/fd.h"
+
+int vm_loop_init(struct vm_loop *l, struct err *e)
+{
+	*l = (struct vm_loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+	return l->epoll_fd < 0 ? err_sys(e, "cannot make an epoll set") : 0;
+}
+
+void vm_loop_release(struct vm_loop *l)
+{
+	fd_close(&l->epoll_fd);
+}
+
+int vm_loop_add(struct vm_loop *l, struct vm_watch *w, uint32_t events, struct err *e)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, w->fd, &ev) < 0)
+		return err_sys(e, "cannot watch descriptor %d", w->fd);
+	return 0;
+}
+
+void vm_loop_change(struct vm_loop *l, struct vm_watch *w, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &ev);
+}
+
+void vm_loop_remove(struct vm_loop *l, struct vm_watch *w)
+{
+	if (w->fd >= 0)
+		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	w->fd = -1;
+}
+
+int vm_loop_once(struct vm_loop *l, int timeout_ms, struct err *e)
+{
+	struct epoll_event ev;
+	struct vm_watch *w;
+	int n;
+
+	n = epoll_wait(l->epoll_fd, &ev, 1, timeout_ms);
+	if (n < 0)
+		return errno == EINTR ? 0 : err_sys(e, "cannot wait for events");
+	if (!n)
+		return 0;
+	w = ev.data.ptr;
+	w->ready(w, ev.events);
+	return 1;
+}
+
+int vm_loop_run(struct vm_loop *l, struct err *e)
+{
+	while (!l->stop)
+		if (vm_loop_once(l, -1, e) < 0)
+			return -e->code;
+	return 0;
+}
