@@ -14,11 +14,6 @@
 enum { CPUID_ENTRIES_MAX = 256 };
 enum { MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_DEF_TYPE = 0x2ff };
 
-struct cpuid {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX];
-};
-
 /*
  * What of the host's CPUID a guest is not to see, or must see.  ANY stands for every subleaf.
  * Leaf numbers and bits: Intel SDM vol. 2 CPUID, AMD APM vol. 3 appendix E, and Linux
@@ -100,12 +95,13 @@ static void apply_topology(struct kvm_cpuid_entry2 *en, unsigned int id, unsigne
 
 static int set_cpuid(struct vm_kvm *k, struct vm_cpu *c, unsigned int n_cpus, struct err *e)
 {
-	AUTO_FREE struct cpuid *id = mem_new(sizeof(*id));
+	AUTO_FREE struct kvm_cpuid2 *id =
+		mem_new(sizeof(*id) + CPUID_ENTRIES_MAX * sizeof(id->entries[0]));
 
-	id->head.nent = CPUID_ENTRIES_MAX;
+	id->nent = CPUID_ENTRIES_MAX;
 	if (ioctl(k->kvm_fd, KVM_GET_SUPPORTED_CPUID, id) < 0)
 		return err_sys(e, "cannot ask KVM what processors it offers");
-	for (uint32_t i = 0; i < id->head.nent; i++) {
+	for (uint32_t i = 0; i < id->nent; i++) {
 		apply_rules(&id->entries[i]);
 		apply_topology(&id->entries[i], c->id, n_cpus);
 	}
@@ -114,18 +110,21 @@ static int set_cpuid(struct vm_kvm *k, struct vm_cpu *c, unsigned int n_cpus, st
 	return 0;
 }
 
+static const struct kvm_msr_entry boot_msrs[] = {
+	{.index = MSR_MTRR_DEF_TYPE,
+		.data = 0x806}, /* on, write-back: without it Linux has no PAT */
+	{.index = MSR_MISC_ENABLE, .data = 1}, /* fast strings */
+};
+
 /* After SET_CPUID2: from 6.13 on, Linux checks MSRs against it. */
 static int set_msrs(struct vm_cpu *c, struct err *e)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[2];
-	} m = {.head.nmsrs = 2,
-		.entries = {{.index = MSR_MTRR_DEF_TYPE, .data = 0x806}, /* on, write-back */
-			{.index = MSR_MISC_ENABLE, .data = 1}}}; /* fast strings */
+	AUTO_FREE struct kvm_msrs *m = mem_new(sizeof(*m) + sizeof(boot_msrs));
 
-	/* KVM stops at the first that it does not know: fewer than two is not our concern. */
-	if (ioctl(c->fd, KVM_SET_MSRS, &m) < 0)
+	m->nmsrs = ARRAY_SIZE(boot_msrs);
+	memcpy(m->entries, boot_msrs, sizeof(boot_msrs));
+	/* KVM stops at the first that it does not know: fewer than all is not our concern. */
+	if (ioctl(c->fd, KVM_SET_MSRS, m) < 0)
 		return err_sys(e, "cannot set registers of processor %u", c->id);
 	return 0;
 }

@@ -1,12 +1,14 @@
 #include "vm/loop.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include "base/fd.h"
 
 int vm_loop_init(struct vm_loop *l, struct err *e)
 {
-	*l = (struct vm_loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+	*l = (struct vm_loop){
+		.epoll_fd = epoll_create1(EPOLL_CLOEXEC), .lock = PTHREAD_MUTEX_INITIALIZER};
 	return l->epoll_fd < 0 ? err_sys(e, "cannot make an epoll set") : 0;
 }
 
@@ -40,18 +42,24 @@ void vm_loop_remove(struct vm_loop *l, struct vm_watch *w)
 
 int vm_loop_once(struct vm_loop *l, int timeout_ms, struct err *e)
 {
+	struct pollfd p = {.fd = l->epoll_fd, .events = POLLIN};
 	struct epoll_event ev;
-	struct vm_watch *w;
 	int n;
 
-	n = epoll_wait(l->epoll_fd, &ev, 1, timeout_ms);
+	n = poll(&p, 1, timeout_ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : err_sys(e, "cannot wait for events");
 	if (!n)
 		return 0;
-	w = ev.data.ptr;
-	w->ready(w, ev.events);
-	return 1;
+	pthread_mutex_lock(&l->lock);
+	n = epoll_wait(l->epoll_fd, &ev, 1, 0);
+	if (n == 1) {
+		struct vm_watch *w = ev.data.ptr;
+
+		w->ready(w, ev.events);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return n == 1;
 }
 
 int vm_loop_run(struct vm_loop *l, struct err *e)

@@ -5,12 +5,14 @@
  *	c->watch = (struct vm_watch){.fd = fd, .ready = conn_ready};
  *	r = vm_loop_add(loop, &c->watch, EPOLLIN, e);
  *
- * One event is taken at a time, so a handler may free any watch, its own included, without a
- * stale event reaching it afterwards.
+ * One event is taken at a time, and taken under the lock that other threads hold to change what
+ * is watched; so whoever holds the lock may free any watch, a handler its own, and no stale
+ * event reaches it afterwards.
  */
 #ifndef JAIL_VM_LOOP_H
 #define JAIL_VM_LOOP_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +32,7 @@ struct vm_watch {
 struct vm_loop {
 	int epoll_fd;
 	bool stop;
+	pthread_mutex_t lock; /* held while a handler runs; others take it to touch what those do */
 };
 
 int vm_loop_init(struct vm_loop *l, struct err *e) __attribute__((nonnull));

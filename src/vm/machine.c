@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_mmio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -36,6 +38,11 @@ struct vm_machine {
 	struct vm_serial serial;
 	bool has_serial;
 	int serial_irq;
+	struct vm_device *devices[VM_MMIO_DEVICES_MAX]; /* by slot; parts of what follows */
+	unsigned int n_devices;
+	struct vm_rng rng;
+	struct vm_blk *blks;
+	size_t n_blks;
 	struct cpu_thread *cpus;
 	unsigned int n_cpus;
 	/* The first end wins, and wakes the loop. */
@@ -89,11 +96,15 @@ static enum vm_end on_port(void *ctx, uint16_t port, uint8_t *data, size_t n, bo
 	return port == VM_ACPI_SLEEP_PORT ? sleep_port(*data) : VM_END_NONE;
 }
 
+/* Addresses at which there is nothing read as ones, as the ports. */
 static void on_mmio(void *ctx, uint64_t gpa, uint8_t *data, size_t n, bool is_write)
 {
-	(void)ctx;
-	(void)gpa;
-	if (!is_write)
+	struct vm_machine *m = ctx;
+	uint64_t slot = (gpa - VM_MMIO_FIRST_BASE) / VM_MMIO_BYTES;
+
+	if (gpa >= VM_MMIO_FIRST_BASE && slot < m->n_devices)
+		vm_mmio_access(m->devices[slot], gpa % VM_MMIO_BYTES, data, n, is_write);
+	else if (!is_write)
 		memset(data, 0xff, n);
 }
 
@@ -147,16 +158,78 @@ static int open_file(const char *path, const char *what, int flags, struct err *
 	return fd < 0 ? err_sys(e, "cannot open %s '%s'", what, path) : fd;
 }
 
+static uint32_t slot_base(unsigned int slot)
+{
+	return VM_MMIO_FIRST_BASE + slot * VM_MMIO_BYTES;
+}
+
+static uint32_t slot_gsi(unsigned int slot)
+{
+	return VM_MMIO_FIRST_GSI + slot;
+}
+
+/* Gives a device the next slot: a window, an interrupt, and doorbells that cost us no exit. */
+static int attach(struct vm_machine *m, struct vm_device *d, struct err *e)
+{
+	unsigned int slot = m->n_devices;
+
+	if (slot == VM_MMIO_DEVICES_MAX)
+		return err_set(e, E2BIG, "a machine has at most %d devices", VM_MMIO_DEVICES_MAX);
+	if (vm_kvm_irqfd(&m->kvm, d->irq_fd, slot_gsi(slot), e) < 0)
+		return -e->code;
+	for (unsigned int i = 0; i < d->ops->n_queues; i++)
+		if (vm_kvm_ioeventfd(&m->kvm, d->kick[i].watch.fd,
+			    slot_base(slot) + VIRTIO_MMIO_QUEUE_NOTIFY, i, e) < 0)
+			return -e->code;
+	m->devices[m->n_devices++] = d;
+	return 0;
+}
+
+static int make_disks(struct vm_machine *m, const struct vm_config *c, struct err *e)
+{
+	if (c->n_disks)
+		m->blks = mem_new_array(c->n_disks, sizeof(*m->blks));
+	for (; m->n_blks < c->n_disks; m->n_blks++) {
+		const struct vm_config_disk *disk = &c->disks[m->n_blks];
+		char id[21];
+		int fd = open_file(disk->path, "disk", disk->read_only ? O_RDONLY : O_RDWR, e);
+
+		if (fd < 0)
+			return fd;
+		snprintf(id, sizeof(id), "disk%zu", m->n_blks);
+		if (vm_blk_init(&m->blks[m->n_blks],
+			    &(struct vm_blk_disk){.fd = fd, .read_only = disk->read_only, .id = id},
+			    &m->mem, &m->loop, e) < 0)
+			return err_prefix(e, "disk '%s'", disk->path);
+		if (attach(m, &m->blks[m->n_blks].dev, e) < 0) {
+			vm_blk_release(&m->blks[m->n_blks]);
+			return -e->code;
+		}
+	}
+	return 0;
+}
+
+static int make_devices(struct vm_machine *m, const struct vm_config *c, struct err *e)
+{
+	if (vm_rng_init(&m->rng, &m->mem, &m->loop, e) < 0 || attach(m, &m->rng.dev, e) < 0)
+		return -e->code;
+	return make_disks(m, c, e);
+}
+
 static int load(struct vm_machine *m, const struct vm_config *c, struct err *e)
 {
 	AUTO_FREE char *line =
 		str_fmt("%s%s%s%s", base_command_line, m->has_serial ? with_serial : no_serial,
 			*c->command_line ? " " : "", c->command_line);
-	struct vm_boot boot = {.command_line = line, .acpi = {.n_cpus = c->n_cpus}};
+	struct vm_acpi_device at[VM_MMIO_DEVICES_MAX];
+	struct vm_boot boot = {.command_line = line,
+		.acpi = {.n_cpus = c->n_cpus, .devices = at, .n_devices = m->n_devices}};
 	AUTO_FD int kernel_fd = open_file(c->kernel, "kernel", O_RDONLY, e);
 	uint32_t entry = 0;
 	int r = kernel_fd;
 
+	for (unsigned int i = 0; i < m->n_devices; i++)
+		at[i] = (struct vm_acpi_device){slot_base(i), slot_gsi(i)};
 	boot.kernel_fd = kernel_fd;
 	for (size_t i = 0; r >= 0 && i < c->n_initrds; i++) {
 		r = boot.initrd_fd[i] = open_file(c->initrds[i], "initramfs", O_RDONLY, e);
@@ -233,7 +306,7 @@ static int make(struct vm_machine *m, const struct vm_config *c, struct err *e)
 		return -e->code;
 	if (make_loop(m, e) < 0 || vm_memory_init(&m->mem, c->memory_bytes, e) < 0 ||
 		vm_kvm_init(&m->kvm, m->kvm_fd, &m->mem, e) < 0 || make_serial(m, c, e) < 0 ||
-		make_cpus(m, c->n_cpus, e) < 0 || load(m, c, e) < 0)
+		make_devices(m, c, e) < 0 || make_cpus(m, c->n_cpus, e) < 0 || load(m, c, e) < 0)
 		return -e->code;
 	return 0;
 }
@@ -316,6 +389,10 @@ void vm_machine_free(struct vm_machine *m)
 {
 	if (!m)
 		return;
+	for (size_t i = 0; i < m->n_blks; i++)
+		vm_blk_release(&m->blks[i]);
+	free(m->blks);
+	vm_device_release(&m->rng.dev);
 	for (unsigned int i = 0; i < m->n_cpus; i++)
 		vm_cpu_release(&m->cpus[i].cpu);
 	free(m->cpus);

@@ -15,11 +15,19 @@
 #include <pthread.h>
 
 #include "base/mem.h"
+#include "vm/blk.h"
 #include "vm/boot.h"
 #include "vm/kvm.h"
 #include "vm/loop.h"
 #include "vm/memory.h"
+#include "vm/mmio.h"
+#include "vm/rng.h"
 #include "vm/serial.h"
+
+struct vm_config_disk {
+	const char *path;
+	bool read_only;
+};
 
 /* What a machine consists of; strings are the caller's. */
 struct vm_config {
@@ -29,6 +37,8 @@ struct vm_config {
 	const char *command_line; /* added to our own */
 	uint64_t memory_bytes;
 	unsigned int n_cpus;
+	const struct vm_config_disk *disks; /* n_disks: vda, vdb, ... */
+	size_t n_disks;
 	int serial_fd; /* the guest's serial output; -1: the guest has no serial port */
 };
 

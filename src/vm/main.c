@@ -21,7 +21,7 @@
 
 struct options {
 	char *kernel, *append;
-	struct strv initrds;
+	struct strv initrds, disks;
 	uint64_t memory_bytes, n_cpus;
 	int64_t serial_fd;
 	bool stats;
@@ -31,6 +31,8 @@ static const struct opt options_table[] = {
 	OPT(struct options, kernel, 'k', "kernel", OPT_STRING, "FILE", "flat ELF kernel to boot"),
 	OPT(struct options, initrds, 'i', "initrd", OPT_LIST, "FILE",
 		"cpio archive for the initramfs"),
+	OPT(struct options, disks, 'd', "disk", OPT_LIST, "FILE[,ro]",
+		"raw disk image or block device"),
 	OPT(struct options, append, 'a', "append", OPT_STRING, "TEXT",
 		"add to the kernel's command line"),
 	OPT(struct options, memory_bytes, 'm', "memory", OPT_SIZE, "SIZE", "memory of the guest"),
@@ -56,18 +58,33 @@ static int fail(const struct err *e)
 	return ERR_EXIT_TOOL;
 }
 
+/* "FILE,ro" to a disk; cuts the text. */
+static struct vm_config_disk parse_disk(char *s)
+{
+	bool read_only = str_ends(s, ",ro");
+
+	if (read_only)
+		s[strlen(s) - 3] = '\0';
+	return (struct vm_config_disk){.path = s, .read_only = read_only};
+}
+
 static int run(const struct options *o, struct err *e)
 {
+	AUTO_FREE struct vm_config_disk *disks = mem_new_array(o->disks.n + 1, sizeof(*disks));
 	struct vm_config c = {.kernel = o->kernel,
 		.initrds = (const char *const *)o->initrds.v,
 		.n_initrds = o->initrds.n,
 		.command_line = o->append ? o->append : "",
 		.memory_bytes = o->memory_bytes,
 		.n_cpus = (unsigned int)MIN(o->n_cpus, 1000),
+		.disks = disks,
+		.n_disks = o->disks.n,
 		.serial_fd = (int)o->serial_fd};
 	struct vm_machine *m;
 	int end;
 
+	for (size_t i = 0; i < o->disks.n; i++)
+		disks[i] = parse_disk(o->disks.v[i]);
 	if (!c.kernel)
 		return err_set(e, EINVAL, "no kernel given; use --kernel FILE");
 	if (vm_machine_new(&c, &m, e) < 0)
