@@ -41,6 +41,7 @@ struct vm_machine {
 	struct vm_device *devices[VM_MMIO_DEVICES_MAX]; /* by slot; parts of what follows */
 	unsigned int n_devices;
 	struct vm_rng rng;
+	struct vm_vsock vsock;
 	struct vm_blk *blks;
 	size_t n_blks;
 	struct cpu_thread *cpus;
@@ -213,6 +214,15 @@ static int make_devices(struct vm_machine *m, const struct vm_config *c, struct 
 {
 	if (vm_rng_init(&m->rng, &m->mem, &m->loop, e) < 0 || attach(m, &m->rng.dev, e) < 0)
 		return -e->code;
+	if (c->vsock_listen_fd >= 0 || c->vsock_owner_fd >= 0) {
+		struct vm_vsock_ends ends = {.cid = VM_VSOCK_GUEST_CID,
+			.listen_fd = c->vsock_listen_fd,
+			.owner_fd = c->vsock_owner_fd};
+
+		if (vm_vsock_init(&m->vsock, &ends, &m->mem, &m->loop, e) < 0 ||
+			attach(m, &m->vsock.dev, e) < 0)
+			return -e->code;
+	}
 	return make_disks(m, c, e);
 }
 
@@ -319,6 +329,7 @@ int vm_machine_new(const struct vm_config *c, struct vm_machine **ret, struct er
 		.kvm_fd = -1,
 		.loop = {.epoll_fd = -1},
 		.serial_irq = -1,
+		.vsock = {.listen_fd = -1, .listen_watch = {.fd = -1}},
 		.end_lock = PTHREAD_MUTEX_INITIALIZER,
 		.end_event = -1,
 		.signal_fd = -1};
@@ -392,6 +403,7 @@ void vm_machine_free(struct vm_machine *m)
 	for (size_t i = 0; i < m->n_blks; i++)
 		vm_blk_release(&m->blks[i]);
 	free(m->blks);
+	vm_vsock_release(&m->vsock);
 	vm_device_release(&m->rng.dev);
 	for (unsigned int i = 0; i < m->n_cpus; i++)
 		vm_cpu_release(&m->cpus[i].cpu);

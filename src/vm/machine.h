@@ -23,6 +23,7 @@
 #include "vm/mmio.h"
 #include "vm/rng.h"
 #include "vm/serial.h"
+#include "vm/vsock.h"
 
 struct vm_config_disk {
 	const char *path;
@@ -39,6 +40,9 @@ struct vm_config {
 	unsigned int n_cpus;
 	const struct vm_config_disk *disks; /* n_disks: vda, vdb, ... */
 	size_t n_disks;
+	/* The guest's sockets (vsock.h); both -1: it has none. */
+	int vsock_listen_fd; /* taken */
+	int vsock_owner_fd; /* borrowed */
 	int serial_fd; /* the guest's serial output; -1: the guest has no serial port */
 };
 

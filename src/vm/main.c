@@ -23,7 +23,7 @@ struct options {
 	char *kernel, *append;
 	struct strv initrds, disks;
 	uint64_t memory_bytes, n_cpus;
-	int64_t serial_fd;
+	int64_t serial_fd, listen_fd, owner_fd;
 	bool stats;
 };
 
@@ -39,6 +39,10 @@ static const struct opt options_table[] = {
 	OPT(struct options, n_cpus, 'c', "cpus", OPT_UINT, "N", "processors of the guest, 1 to 32"),
 	OPT(struct options, serial_fd, 's', "serial", OPT_INT, "FD",
 		"write the serial port to this descriptor"),
+	OPT(struct options, listen_fd, 0, "vsock-listen", OPT_INT, "FD",
+		"listening unix socket: streams to the guest's ports"),
+	OPT(struct options, owner_fd, 0, "vsock-owner", OPT_INT, "FD",
+		"seqpacket socket that receives the guest's streams"),
 	OPT(struct options, stats, 0, "stats", OPT_FLAG, NULL,
 		"print the number of exits at the end"),
 	OPT_END,
@@ -79,6 +83,8 @@ static int run(const struct options *o, struct err *e)
 		.n_cpus = (unsigned int)MIN(o->n_cpus, 1000),
 		.disks = disks,
 		.n_disks = o->disks.n,
+		.vsock_listen_fd = (int)o->listen_fd,
+		.vsock_owner_fd = (int)o->owner_fd,
 		.serial_fd = (int)o->serial_fd};
 	struct vm_machine *m;
 	int end;
@@ -114,7 +120,11 @@ static int flatten(struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.memory_bytes = 256ull << 20, .n_cpus = 1, .serial_fd = -1};
+	struct options o = {.memory_bytes = 256ull << 20,
+		.n_cpus = 1,
+		.serial_fd = -1,
+		.listen_fd = -1,
+		.owner_fd = -1};
 	struct err e = {0};
 	int r;
 
