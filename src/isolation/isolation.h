@@ -29,6 +29,7 @@
 
 #include "base/err.h"
 #include "isolation/cgroup.h"
+#include "isolation/confine.h"
 #include "spec/spec.h"
 
 /* A running (or created) jail as its parent sees it. */
@@ -59,14 +60,23 @@ struct iso_opts {
 	 * charges inotify and other per-user budgets to it and not to root; 0: the caller's own.
 	 */
 	uint32_t creator_id;
-	/* A private writable layer over root: overlay. */
+	/* A private writable layer over root. */
 	struct iso_overlay {
-		const char *upper, *work;     /* host directories; NULL: a tmpfs of the jail's own */
-		uint64_t tmpfs_bytes;	      /* size of that tmpfs, 0: the kernel's default */
-		struct strv lower;	      /* more lower directories below root, topmost first */
-	} *overlay;			      /* NULL: the root as it is */
+		/*
+		 * Host directory that holds "upper" and "work" (one mount must hold both), owned by
+		 * the host ids of the jail's root; NULL: a tmpfs of the jail's own.
+		 */
+		const char *layer;
+		uint64_t tmpfs_bytes; /* size of that tmpfs; 0: the kernel's default */
+		struct strv lower;    /* more lower directories below root, topmost first */
+	} *overlay;		      /* NULL: the root as it is */
 	bool map_root;		/* show root's files through the jail's id map (idmapped mount) */
-	uint64_t landlock_scope; /* LANDLOCK_SCOPE_ bits to set where the kernel has them */
+	/* Hooks that run while P and C are half-way (config.md "POSIX-platform Hooks"). */
+	const char *hook_state;	 /* JSON on the standard input of createContainer and startContainer */
+	int (*runtime_hooks)(void *ctx, pid_t pid, struct err *e); /* by P before pivot_root, or NULL */
+	void *hook_ctx;
+	struct iso_landlock landlock; /* a second lock; what the kernel lacks is no error */
+	bool clamp_rlimits; /* limits are defaults of ours: set as high as the caller may */
 	const char *trace;	/* path for --trace lines, or NULL */
 };
 
@@ -92,6 +102,8 @@ struct iso_exec_opts {
 	int stdio[3];
 	const int *extra_fds;
 	size_t n_extra_fds;
+	struct iso_landlock landlock; /* as the jail's own */
+	bool clamp_rlimits;
 	uint64_t timeout_ms;	   /* for the joining, not the program; 0: 10 s */
 };
 int iso_exec(const struct iso_exec_opts *o, struct iso_jail *ret, struct err *e) __attribute__((nonnull));
