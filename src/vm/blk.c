@@ -229,7 +229,7 @@ static void set_config(struct vm_blk *b)
 }
 
 int vm_blk_init(struct vm_blk *b, const struct vm_blk_disk *disk, const struct vm_memory *mem,
-	struct vm_loop *loop, struct err *e)
+	struct loop *loop, struct err *e)
 {
 	*b = (struct vm_blk){.fd = disk->fd, .read_only = disk->read_only};
 	memcpy(b->id, disk->id, strnlen(disk->id, sizeof(b->id)));

@@ -29,7 +29,7 @@ struct vm_blk {
 
 /* The descriptor is the device's from here on, also on failure. */
 int vm_blk_init(struct vm_blk *b, const struct vm_blk_disk *disk, const struct vm_memory *mem,
-	struct vm_loop *loop, struct err *e) __attribute__((nonnull));
+	struct loop *loop, struct err *e) __attribute__((nonnull));
 void vm_blk_release(struct vm_blk *b) __attribute__((nonnull));
 
 #endif

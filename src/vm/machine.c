@@ -34,7 +34,7 @@ struct vm_machine {
 	struct vm_memory mem;
 	struct vm_kvm kvm;
 	int kvm_fd;
-	struct vm_loop loop;
+	struct loop loop;
 	struct vm_serial serial;
 	bool has_serial;
 	int serial_irq;
@@ -50,9 +50,9 @@ struct vm_machine {
 	pthread_mutex_t end_lock;
 	atomic_int end;
 	struct err end_error;
-	struct vm_watch end_watch;
+	struct loop_watch end_watch;
 	int end_event;
-	struct vm_watch signal_watch;
+	struct loop_watch signal_watch;
 	int signal_fd;
 };
 
@@ -134,7 +134,7 @@ static void on_kick(int sig)
 	(void)sig; /* only interrupts KVM_RUN */
 }
 
-static void end_ready(struct vm_watch *w, uint32_t events)
+static void end_ready(struct loop_watch *w, uint32_t events)
 {
 	struct vm_machine *m = container_of(w, struct vm_machine, end_watch);
 
@@ -142,7 +142,7 @@ static void end_ready(struct vm_watch *w, uint32_t events)
 	m->loop.stop = true;
 }
 
-static void signal_ready(struct vm_watch *w, uint32_t events)
+static void signal_ready(struct loop_watch *w, uint32_t events)
 {
 	struct vm_machine *m = container_of(w, struct vm_machine, signal_watch);
 	struct signalfd_siginfo si;
@@ -281,7 +281,7 @@ static int make_loop(struct vm_machine *m, struct err *e)
 	struct sigaction kick = {.sa_handler = on_kick};
 	sigset_t set;
 
-	if (vm_loop_init(&m->loop, e) < 0)
+	if (loop_init(&m->loop, e) < 0)
 		return -e->code;
 	m->end_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->end_event < 0)
@@ -295,10 +295,10 @@ static int make_loop(struct vm_machine *m, struct err *e)
 	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->signal_fd < 0)
 		return err_sys(e, "cannot receive signals");
-	m->end_watch = (struct vm_watch){.fd = m->end_event, .ready = end_ready};
-	m->signal_watch = (struct vm_watch){.fd = m->signal_fd, .ready = signal_ready};
-	if (vm_loop_add(&m->loop, &m->end_watch, EPOLLIN, e) < 0 ||
-		vm_loop_add(&m->loop, &m->signal_watch, EPOLLIN, e) < 0)
+	m->end_watch = (struct loop_watch){.fd = m->end_event, .ready = end_ready};
+	m->signal_watch = (struct loop_watch){.fd = m->signal_fd, .ready = signal_ready};
+	if (loop_add(&m->loop, &m->end_watch, EPOLLIN, e) < 0 ||
+		loop_add(&m->loop, &m->signal_watch, EPOLLIN, e) < 0)
 		return -e->code;
 	return 0;
 }
@@ -374,7 +374,7 @@ int vm_machine_run(struct vm_machine *m, struct err *e)
 	int r = start_threads(m, e);
 
 	if (r >= 0)
-		r = vm_loop_run(&m->loop, e);
+		r = loop_run(&m->loop, e);
 	if (r < 0)
 		machine_end(m, VM_END_STOPPED, e);
 	join_threads(m);
@@ -414,6 +414,6 @@ void vm_machine_free(struct vm_machine *m)
 	fd_close(&m->serial_irq);
 	fd_close(&m->end_event);
 	fd_close(&m->signal_fd);
-	vm_loop_release(&m->loop);
+	loop_release(&m->loop);
 	free(m);
 }

@@ -14,11 +14,11 @@
 
 #include <pthread.h>
 
+#include "base/loop.h"
 #include "base/mem.h"
 #include "vm/blk.h"
 #include "vm/boot.h"
 #include "vm/kvm.h"
-#include "vm/loop.h"
 #include "vm/memory.h"
 #include "vm/mmio.h"
 #include "vm/rng.h"

@@ -32,7 +32,7 @@ static int rng_notify(struct vm_device *d, unsigned int nr)
 static const struct vm_device_ops rng_ops = {
 	.name = "rng", .id = VIRTIO_ID_RNG, .n_queues = 1, .queue_size = 16, .notify = rng_notify};
 
-int vm_rng_init(struct vm_rng *r, const struct vm_memory *mem, struct vm_loop *loop, struct err *e)
+int vm_rng_init(struct vm_rng *r, const struct vm_memory *mem, struct loop *loop, struct err *e)
 {
 	return vm_device_init(&r->dev, &rng_ops, mem, loop, e);
 }

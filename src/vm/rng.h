@@ -14,7 +14,7 @@ struct vm_rng {
 	struct vm_device dev;
 };
 
-int vm_rng_init(struct vm_rng *r, const struct vm_memory *mem, struct vm_loop *loop, struct err *e)
+int vm_rng_init(struct vm_rng *r, const struct vm_memory *mem, struct loop *loop, struct err *e)
 	__attribute__((nonnull));
 
 #endif

@@ -12,7 +12,7 @@
 
 #define FEATURE(n) (1ull << (n))
 
-static void kick_ready(struct vm_watch *w, uint32_t events)
+static void kick_ready(struct loop_watch *w, uint32_t events)
 {
 	struct vm_kick *k = container_of(w, struct vm_kick, watch);
 	uint64_t count;
@@ -24,7 +24,7 @@ static void kick_ready(struct vm_watch *w, uint32_t events)
 }
 
 int vm_device_init(struct vm_device *d, const struct vm_device_ops *ops,
-	const struct vm_memory *mem, struct vm_loop *loop, struct err *e)
+	const struct vm_memory *mem, struct loop *loop, struct err *e)
 {
 	*d = (struct vm_device){.ops = ops, .loop = loop, .irq_fd = -1};
 	d->features = FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_RING_F_EVENT_IDX) |
@@ -43,7 +43,7 @@ int vm_device_init(struct vm_device *d, const struct vm_device_ops *ops,
 				.queue = i};
 		if (d->kick[i].watch.fd < 0)
 			return err_sys(e, "cannot make a doorbell for device '%s'", ops->name);
-		if (vm_loop_add(loop, &d->kick[i].watch, EPOLLIN, e) < 0)
+		if (loop_add(loop, &d->kick[i].watch, EPOLLIN, e) < 0)
 			return -e->code;
 	}
 	return 0;
@@ -58,7 +58,7 @@ void vm_device_release(struct vm_device *d)
 	for (unsigned int i = 0; i < VM_DEVICE_QUEUES_MAX; i++) {
 		int fd = d->kick[i].watch.fd;
 
-		vm_loop_remove(d->loop, &d->kick[i].watch);
+		loop_remove(d->loop, &d->kick[i].watch);
 		fd_close(&fd);
 	}
 	fd_close(&d->irq_fd);

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "vm/loop.h"
+#include "base/loop.h"
 #include "vm/queue.h"
 
 enum {
@@ -48,14 +48,14 @@ struct vm_device_ops {
 };
 
 struct vm_kick {
-	struct vm_watch watch;
+	struct loop_watch watch;
 	struct vm_device *device;
 	unsigned int queue;
 };
 
 struct vm_device {
 	const struct vm_device_ops *ops;
-	struct vm_loop *loop;
+	struct loop *loop;
 	uint64_t features; /* offered; VERSION_1, EVENT_IDX and INDIRECT_DESC are added */
 	uint8_t config[VM_DEVICE_CONFIG_MAX];
 	size_t config_bytes;
@@ -76,7 +76,7 @@ struct vm_device {
 
 /* Makes the events and watches them; d's features and config are set by the caller after. */
 int vm_device_init(struct vm_device *d, const struct vm_device_ops *ops,
-	const struct vm_memory *mem, struct vm_loop *loop, struct err *e) __attribute__((nonnull));
+	const struct vm_memory *mem, struct loop *loop, struct err *e) __attribute__((nonnull));
 void vm_device_release(struct vm_device *d) __attribute__((nonnull));
 
 /* The driver writes the status register. */

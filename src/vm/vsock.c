@@ -27,7 +27,7 @@ enum { TELL_REQUEST = 1, TELL_RESPONSE = 2, TELL_CREDIT = 4, TELL_SHUTDOWN = 8 }
 struct vm_stream {
 	struct vm_stream *next;
 	struct vm_vsock *v;
-	struct vm_watch watch;
+	struct loop_watch watch;
 	int fd; /* owned, non-blocking; the watch's may be -1 */
 	enum state state;
 	uint32_t host_port, guest_port;
@@ -67,7 +67,7 @@ static void stream_free(struct vm_stream *s)
 		pp = &(*pp)->next;
 	*pp = s->next;
 	s->v->n_streams--;
-	vm_loop_remove(s->v->dev.loop, &s->watch);
+	loop_remove(s->v->dev.loop, &s->watch);
 	fd_close(&s->fd);
 	free(s->buffer);
 	free(s);
@@ -89,10 +89,10 @@ static void stream_wait(struct vm_stream *s)
 	if (s->n_buffer)
 		events |= EPOLLOUT;
 	if (s->watch.fd >= 0)
-		vm_loop_change(s->v->dev.loop, &s->watch, events);
+		loop_change(s->v->dev.loop, &s->watch, events);
 }
 
-static void stream_ready(struct vm_watch *w, uint32_t events);
+static void stream_ready(struct loop_watch *w, uint32_t events);
 
 /* Takes fd. */
 static struct vm_stream *stream_new(struct vm_vsock *v, int fd, enum state state)
@@ -112,7 +112,7 @@ static struct vm_stream *stream_new(struct vm_vsock *v, int fd, enum state state
 		.state = state};
 	v->streams = s;
 	v->n_streams++;
-	if (vm_loop_add(v->dev.loop, &s->watch, EPOLLIN, &e) < 0) {
+	if (loop_add(v->dev.loop, &s->watch, EPOLLIN, &e) < 0) {
 		s->watch.fd = -1;
 		stream_free(s);
 		return NULL;
@@ -502,7 +502,7 @@ static bool stream_hello(struct vm_stream *s)
 	return true;
 }
 
-static void stream_ready(struct vm_watch *w, uint32_t events)
+static void stream_ready(struct loop_watch *w, uint32_t events)
 {
 	struct vm_stream *s = container_of(w, struct vm_stream, watch);
 	struct vm_vsock *v = s->v;
@@ -516,7 +516,7 @@ static void stream_ready(struct vm_watch *w, uint32_t events)
 		if (events & (EPOLLHUP | EPOLLERR)) {
 			/* Told for ever: stop waiting; what is left to read is read by the pump. */
 			s->hung_up = true;
-			vm_loop_remove(v->dev.loop, &s->watch);
+			loop_remove(v->dev.loop, &s->watch);
 			if (s->eof)
 				s->tell |= TELL_SHUTDOWN;
 		}
@@ -530,7 +530,7 @@ static void stream_ready(struct vm_watch *w, uint32_t events)
 	vm_device_run(&v->dev, RX);
 }
 
-static void listen_ready(struct vm_watch *w, uint32_t events)
+static void listen_ready(struct loop_watch *w, uint32_t events)
 {
 	struct vm_vsock *v = container_of(w, struct vm_vsock, listen_watch);
 	int fd = accept4(v->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -548,7 +548,7 @@ static const struct vm_device_ops vsock_ops = {.name = "vsock",
 	.reset = vsock_reset};
 
 int vm_vsock_init(struct vm_vsock *v, const struct vm_vsock_ends *ends, const struct vm_memory *mem,
-	struct vm_loop *loop, struct err *e)
+	struct loop *loop, struct err *e)
 {
 	*v = (struct vm_vsock){.cid = ends->cid,
 		.listen_fd = ends->listen_fd,
@@ -565,7 +565,7 @@ int vm_vsock_init(struct vm_vsock *v, const struct vm_vsock_ends *ends, const st
 			goto fail;
 		}
 		v->listen_watch.fd = v->listen_fd;
-		if (vm_loop_add(loop, &v->listen_watch, EPOLLIN, e) < 0)
+		if (loop_add(loop, &v->listen_watch, EPOLLIN, e) < 0)
 			goto fail;
 	}
 	return 0;
@@ -578,6 +578,6 @@ void vm_vsock_release(struct vm_vsock *v)
 {
 	vm_device_release(&v->dev);
 	if (v->listen_watch.fd >= 0)
-		vm_loop_remove(v->dev.loop, &v->listen_watch);
+		loop_remove(v->dev.loop, &v->listen_watch);
 	fd_close(&v->listen_fd);
 }

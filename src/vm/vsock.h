@@ -40,7 +40,7 @@ struct vm_vsock {
 	struct vm_device dev;
 	uint64_t cid;
 	int listen_fd, owner_fd;
-	struct vm_watch listen_watch;
+	struct loop_watch listen_watch;
 	struct vm_stream *streams; /* a list; the next to be served first */
 	unsigned int n_streams;
 	uint32_t next_port;
@@ -51,7 +51,7 @@ struct vm_vsock {
 };
 
 int vm_vsock_init(struct vm_vsock *v, const struct vm_vsock_ends *ends, const struct vm_memory *mem,
-	struct vm_loop *loop, struct err *e) __attribute__((nonnull));
+	struct loop *loop, struct err *e) __attribute__((nonnull));
 void vm_vsock_release(struct vm_vsock *v) __attribute__((nonnull));
 
 #endif

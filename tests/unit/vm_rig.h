@@ -29,7 +29,7 @@ enum {
 
 struct rig {
 	struct vm_memory mem;
-	struct vm_loop loop;
+	struct loop loop;
 	struct vm_device *dev;
 	uint16_t avail[VM_DEVICE_QUEUES_MAX];
 };
@@ -39,7 +39,7 @@ static inline void rig_init(struct rig *g)
 	struct err e = {0};
 
 	memset(g, 0, sizeof(*g));
-	if (vm_memory_init(&g->mem, RIG_MEMORY, &e) < 0 || vm_loop_init(&g->loop, &e) < 0) {
+	if (vm_memory_init(&g->mem, RIG_MEMORY, &e) < 0 || loop_init(&g->loop, &e) < 0) {
 		printf("Bail out! %s\n", e.text);
 		exit(1);
 	}
@@ -47,7 +47,7 @@ static inline void rig_init(struct rig *g)
 
 static inline void rig_release(struct rig *g)
 {
-	vm_loop_release(&g->loop);
+	loop_release(&g->loop);
 	vm_memory_release(&g->mem);
 }
 
@@ -166,7 +166,7 @@ static inline bool rig_settle(struct rig *g)
 	struct err e = {0};
 
 	for (int i = 0; i < 10000; i++)
-		if (vm_loop_once(&g->loop, 0, &e) <= 0)
+		if (loop_once(&g->loop, 0, &e) <= 0)
 			return true;
 	return false;
 }

@@ -1,23 +1,23 @@
-#include "vm/loop.h"
+#include "base/loop.h"
 
 #include <errno.h>
 #include <poll.h>
 
 #include "base/fd.h"
 
-int vm_loop_init(struct vm_loop *l, struct err *e)
+int loop_init(struct loop *l, struct err *e)
 {
-	*l = (struct vm_loop){
+	*l = (struct loop){
 		.epoll_fd = epoll_create1(EPOLL_CLOEXEC), .lock = PTHREAD_MUTEX_INITIALIZER};
 	return l->epoll_fd < 0 ? err_sys(e, "cannot make an epoll set") : 0;
 }
 
-void vm_loop_release(struct vm_loop *l)
+void loop_release(struct loop *l)
 {
 	fd_close(&l->epoll_fd);
 }
 
-int vm_loop_add(struct vm_loop *l, struct vm_watch *w, uint32_t events, struct err *e)
+int loop_add(struct loop *l, struct loop_watch *w, uint32_t events, struct err *e)
 {
 	struct epoll_event ev = {.events = events, .data.ptr = w};
 
@@ -26,21 +26,21 @@ int vm_loop_add(struct vm_loop *l, struct vm_watch *w, uint32_t events, struct e
 	return 0;
 }
 
-void vm_loop_change(struct vm_loop *l, struct vm_watch *w, uint32_t events)
+void loop_change(struct loop *l, struct loop_watch *w, uint32_t events)
 {
 	struct epoll_event ev = {.events = events, .data.ptr = w};
 
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &ev);
 }
 
-void vm_loop_remove(struct vm_loop *l, struct vm_watch *w)
+void loop_remove(struct loop *l, struct loop_watch *w)
 {
 	if (w->fd >= 0)
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
 	w->fd = -1;
 }
 
-int vm_loop_once(struct vm_loop *l, int timeout_ms, struct err *e)
+int loop_once(struct loop *l, int timeout_ms, struct err *e)
 {
 	struct pollfd p = {.fd = l->epoll_fd, .events = POLLIN};
 	struct epoll_event ev;
@@ -54,7 +54,7 @@ int vm_loop_once(struct vm_loop *l, int timeout_ms, struct err *e)
 	pthread_mutex_lock(&l->lock);
 	n = epoll_wait(l->epoll_fd, &ev, 1, 0);
 	if (n == 1) {
-		struct vm_watch *w = ev.data.ptr;
+		struct loop_watch *w = ev.data.ptr;
 
 		w->ready(w, ev.events);
 	}
@@ -62,10 +62,10 @@ int vm_loop_once(struct vm_loop *l, int timeout_ms, struct err *e)
 	return n == 1;
 }
 
-int vm_loop_run(struct vm_loop *l, struct err *e)
+int loop_run(struct loop *l, struct err *e)
 {
 	while (!l->stop)
-		if (vm_loop_once(l, -1, e) < 0)
+		if (loop_once(l, -1, e) < 0)
 			return -e->code;
 	return 0;
 }
