@@ -35,6 +35,10 @@ CPPFLAGS += -D_GNU_SOURCE -DJAIL_VERSION='"$(VERSION)"' -DJAIL_LIBEXECDIR='"$(LI
 ALL_CFLAGS  := -std=c17 $(WARN) $(HARD) $(CFLAGS_$(BUILD)) $(if $(filter 1,$(LTO)),-flto) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(CFLAGS_$(BUILD)) $(if $(filter 1,$(LTO)),-flto) $(LDFLAGS)
 LIBS := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -lcgroup -lseccomp -lcap -ljson-c -Wl$(COMMA)-Bdynamic -lmnl
+# The monitor unpacks kernels; only its objects need these, so only they are linked with them.
+LIBS_unpack  := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -llzma -lzstd -llz4 -lz -Wl$(COMMA)-Bdynamic
+LIBS_jail-vmm = $(LIBS_unpack)
+LIBS_unit_vm  = $(LIBS_unpack)
 
 # What only the image worker needs: jail itself starts without them.
 LIBS_IMAGE      := -larchive -lcurl -lcrypto -lzstd -lisal -lpthread
@@ -50,10 +54,11 @@ room_obj  = $(patsubst src/%.c,$(O)/%.o,$(call room_src,$(1)))
 room_order := cli jail oci agent isolation vm image net spec base
 room_libs  = $(foreach r,$(filter $(1) $(call room_may,$(1)),$(room_order)),$(O)/lib$(r).a)
 
-# Programs: src/<room>/main.c becomes jail (cli) or jail-<room>.
+# Programs: src/<room>/main.c becomes jail (cli), jail-vmm (vm) or jail-<room>.
 MAINS    := $(wildcard src/*/main.c)
 PROGRAMS := $(patsubst src/%/main.c,$(O)/jail-%,$(MAINS))
 PROGRAMS := $(PROGRAMS:$(O)/jail-cli=$(O)/jail)
+PROGRAMS := $(PROGRAMS:$(O)/jail-vm=$(O)/jail-vmm)
 
 UNITS := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
 
@@ -80,7 +85,7 @@ $(O)/lib$(1).a: $(call room_obj,$(1))
 endef
 $(foreach r,$(ROOMS),$(eval $(call room_rules,$(r))))
 
-program_room = $(if $(filter jail,$(1)),cli,$(patsubst jail-%,%,$(1)))
+program_room = $(if $(filter jail,$(1)),cli,$(patsubst jail-%,%,$(1:jail-vmm=jail-vm)))
 # cli knows few rooms, but the program holds what those rooms need.
 room_closure = $(sort $(1) $(foreach r,$(call room_may,$(1)),$(call room_closure,$(r))))
 closure_libs = $(foreach r,$(filter $(call room_closure,$(1)),$(room_order)),$(O)/lib$(r).a)
