@@ -181,3 +181,8 @@ char *env_cgroup(const struct jail_env *env, const char *name)
 {
 	return str_fmt("%s/%s", env->cgroup_base, name);
 }
+
+int env_filter_cache(const struct jail_env *env, struct err *e)
+{
+	return open_below(env->state_fd, "filters", e);
+}

@@ -21,7 +21,9 @@ int env_jail_dir(const struct jail_env *env, const char *name, struct err *e) __
 int env_run_dir(const struct jail_env *env, const char *name, struct err *e) __attribute__((nonnull));
 /* run_dir/j, which holds one folder per jail that is up. */
 #define RUN_JAILS "j"
-/* "BASE/NAME" for iso_cgroup_*; owned. */
+/* The directory of compiled seccomp filters; owned. */
+int env_filter_cache(const struct jail_env *env, struct err *e) __attribute__((nonnull));
+/* The path for iso_cgroup_*; owned. */
 char *env_cgroup(const struct jail_env *env, const char *name) __attribute__((nonnull));
 
 /* ids.c: first host id of root's pool of ranges. */
