@@ -327,6 +327,9 @@ int ns_time_offsets(struct start *s, struct err *e)
 		return 0;
 	if (unshare(CLONE_NEWTIME) < 0)
 		return err_sys(e, "cannot create the time namespace");
+	/* An unreadable process may not write its own entries of /proc: for these two lines it is not. */
+	if (prctl(PR_SET_DUMPABLE, 1) < 0)
+		return err_sys(e, "cannot set the time offsets");
 	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
 		AUTO_FREE char *line = NULL;
 
@@ -339,5 +342,5 @@ int ns_time_offsets(struct start *s, struct err *e)
 	AUTO_FD int fd = openat(s->proc_fd, "self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || setns(fd, CLONE_NEWTIME) < 0)
 		return err_sys(e, "cannot enter the new time namespace");
-	return 0;
+	return prctl(PR_SET_DUMPABLE, 0) < 0 ? err_sys(e, "cannot become unreadable") : 0;
 }

@@ -56,7 +56,22 @@ static int make_masks(struct start *s, struct err *e)
 }
 
 /*
- * A tmpfs that sits on top of the old root, reached by descriptor only: it holds mount points
+ * Where the scratch area can lie: any folder of the old root that everybody can reach and that
+ * is not needed while the tree is built.  On "/" itself it would do too, but be one more mount
+ * to take off, and each such call waits for the whole machine's RCU grace period.
+ */
+static int open_scratch_spot(void)
+{
+	static const char *const spots[] = {"/tmp", "/run", "/mnt", "/usr", "/"};
+	int fd = -1;
+
+	for (size_t i = 0; fd < 0 && i < ARRAY_SIZE(spots); i++)
+		fd = open(spots[i], O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd;
+}
+
+/*
+ * A tmpfs over a folder of the old root, reached by descriptor only: it holds mount points
  * while the tree is built, the masks, and the upper layer of a jail whose changes need not
  * last.  It goes with the old root.
  */
@@ -64,10 +79,10 @@ int root_scratch(struct start *s, struct err *e)
 {
 	const struct iso_overlay *ov = s->o->overlay;
 	AUTO_STRV struct strv data = {0};
-	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int spot = open_scratch_spot();
 	uint64_t prop = s->new_user ? 0 : MS_SLAVE;
 
-	if (top < 0)
+	if (spot < 0)
 		return err_sys(e, "cannot open '/'");
 	/* In a new user namespace the kernel has made every copied mount a slave already. */
 	if (prop && mount(NULL, "/", NULL, prop | MS_REC, NULL) < 0)
@@ -76,7 +91,7 @@ int root_scratch(struct start *s, struct err *e)
 	if (ov && !ov->layer && ov->tmpfs_bytes)
 		strv_addf(&data, "size=%llu", (unsigned long long)ov->tmpfs_bytes);
 	s->scratch_fd = fs_mount("tmpfs", "jail", &data, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
-	if (s->scratch_fd < 0 || mount_attach(s->scratch_fd, top, "/", e) < 0)
+	if (s->scratch_fd < 0 || mount_attach(s->scratch_fd, spot, "scratch area", e) < 0)
 		return -e->code;
 	return make_masks(s, e);
 }
