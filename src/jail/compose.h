@@ -41,5 +41,7 @@ int compose_host_root(const struct jail_env *env, const struct jail_def *def, st
 int compose_proc(struct spec *spec, struct err *e) __attribute__((nonnull));
 /* ids.c: how a plain user's ids are mapped; *ret_root says whether id 0 exists inside. */
 void ids_user_map(struct spec *spec, uint32_t uid, uint32_t gid, bool *ret_root) __attribute__((nonnull));
+/* Writes the maps of a child in a new user namespace, with newuidmap; plain users only. */
+int ids_write_maps(pid_t pid, const struct spec_linux *l, struct err *e) __attribute__((nonnull));
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/path.h"
+#include "isolation/cgroup.h"
 #include "jail/internal.h"
 
 /* The value of an environment variable that names a directory, or NULL. */
@@ -119,12 +120,12 @@ static void name_cgroup_base(struct jail_env *env)
 	uint32_t h = 2166136261u;
 
 	if (env->root && !strcmp(env->run_dir, "/run/jail")) {
-		snprintf(env->cgroup_base, sizeof(env->cgroup_base), "jail");
+		env->cgroup_base[0] = '\0';
 		return;
 	}
 	for (const char *p = env->run_dir; *p; p++)
 		h = (h ^ (unsigned char)*p) * 16777619u;
-	snprintf(env->cgroup_base, sizeof(env->cgroup_base), "jail-%u-%08x", env->uid, h);
+	snprintf(env->cgroup_base, sizeof(env->cgroup_base), "%u-%08x~", env->uid, h); /* no name has a '~' */
 }
 
 int jail_env_open(struct jail_env *ret, struct err *e)
@@ -179,7 +180,9 @@ int env_run_dir(const struct jail_env *env, const char *name, struct err *e)
 
 char *env_cgroup(const struct jail_env *env, const char *name)
 {
-	return str_fmt("%s/%s", env->cgroup_base, name);
+	AUTO_FREE char *own = str_fmt("%s%s", env->cgroup_base, name);
+
+	return iso_cgroup_path(own);
 }
 
 int env_filter_cache(const struct jail_env *env, struct err *e)

@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/proc.h"
 #include "jail/compose.h"
 #include "jail/internal.h"
 
@@ -133,4 +134,29 @@ void ids_user_map(struct spec *spec, uint32_t uid, uint32_t gid, bool *ret_root)
 	}
 	add_maps(&l->uid_mappings, &l->n_uid_mappings, (struct spec_id_mapping){0, uid, 1}, uids);
 	add_maps(&l->gid_mappings, &l->n_gid_mappings, (struct spec_id_mapping){0, gid, 1}, gids);
+}
+
+static int run_map_tool(const char *tool, pid_t pid, const struct spec_id_mapping *m, size_t n, struct err *e)
+{
+	struct strv argv AUTO_STRV = {0};
+	int status, r;
+
+	strv_add(&argv, tool);
+	strv_addf(&argv, "%d", (int)pid);
+	for (size_t i = 0; i < n; i++) {
+		strv_addf(&argv, "%u", m[i].container_id);
+		strv_addf(&argv, "%u", m[i].host_id);
+		strv_addf(&argv, "%u", m[i].size);
+	}
+	r = proc_run(&(struct proc_cmd){.path = tool, .argv = argv.v, .timeout_ms = 10000}, &status, e);
+	if (r < 0)
+		return r;
+	return status ? err_set(e, EPERM, "'%s' refused the id map; check /etc/subuid and /etc/subgid", tool) : 0;
+}
+
+int ids_write_maps(pid_t pid, const struct spec_linux *l, struct err *e)
+{
+	if (run_map_tool("/usr/bin/newgidmap", pid, l->gid_mappings, l->n_gid_mappings, e) < 0)
+		return -e->code;
+	return run_map_tool("/usr/bin/newuidmap", pid, l->uid_mappings, l->n_uid_mappings, e);
 }

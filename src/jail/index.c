@@ -606,6 +606,28 @@ void idx_close(struct jail_index *ix)
 	free(ix);
 }
 
+int idx_reopen(struct jail_env *env, struct err *e)
+{
+	if (env->index->fd >= 0)
+		return 0;
+	env->index->fd = open_file(env, e);
+	return env->index->fd < 0 ? -e->code : 0;
+}
+
+struct jail_index *idx_map_again(struct jail_env *env, struct err *e)
+{
+	struct jail_index *ix = mem_new(sizeof(*ix));
+
+	ix->fd = open_file(env, e);
+	if (ix->fd < 0 || map_file(ix, e) < 0) {
+		idx_close(ix);
+		return NULL;
+	}
+	madvise(ix->map, sizeof(*ix->map), MADV_DONTFORK);
+	fd_close(&ix->fd);
+	return ix;
+}
+
 static int check_and_rebuild(struct jail_env *env, struct err *e)
 {
 	struct jail_index *ix = env->index;

@@ -112,6 +112,10 @@ struct jail_index {
  */
 int idx_open(struct jail_env *env, struct err *e) __attribute__((nonnull));
 void idx_close(struct jail_index *ix);
+/* A supervisor, which keeps no descriptor of it, needs a lock once more. */
+int idx_reopen(struct jail_env *env, struct err *e) __attribute__((nonnull));
+/* A supervisor whose index was replaced: the new one, not inherited by children; NULL on error. */
+struct jail_index *idx_map_again(struct jail_env *env, struct err *e) __attribute__((nonnull));
 
 /* The table lock; waits up to 10 s.  idx_unlock keeps errno. */
 int idx_lock(struct jail_index *ix, struct err *e) __attribute__((nonnull));

@@ -29,8 +29,19 @@ char *env_cgroup(const struct jail_env *env, const char *name) __attribute__((no
 /* ids.c: first host id of root's pool of ranges. */
 uint32_t ids_pool(void);
 
-/* repair.c: called with the table locked. */
+/* repair.c */
+#define LAST_FILE "last.json"
+/* Brings the index in step with definitions and supervisors; the table is locked. */
 int idx_rebuild(struct jail_env *env, struct err *e) __attribute__((nonnull));
+/* Takes down what a dead supervisor left; the slot is locked.  -ENOENT: it was all there was. */
+int repair_locked(struct jail_env *env, uint32_t slot, struct err *e) __attribute__((nonnull));
+void record_stopped(struct jail_index *ix, uint32_t slot, int code, bool oom) __attribute__((nonnull));
+int remove_leftovers(struct jail_env *env, const char *name, struct err *e) __attribute__((nonnull));
+
+/* life.c */
+void record_from_def(const char *name, const struct jail_def *def, struct idx_record *ret) __attribute__((nonnull));
+/* Removes jails/NAME whoever owns what is in it; missing is success. */
+int remove_tree(struct jail_env *env, const char *name, struct err *e) __attribute__((nonnull));
 
 /* The default posture (SECURITY.md): 8 capabilities, 512 processes. */
 #define DEFAULT_CAPS 0x4fbull

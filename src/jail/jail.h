@@ -54,7 +54,7 @@ struct jail_env {
 	uid_t uid;
 	gid_t gid;
 	bool root;	       /* the caller is the host's root */
-	char cgroup_base[64];  /* parent of this environment's jails in every hierarchy */
+	char cgroup_base[32];  /* before the jail's name in the name of its control group */
 	struct jail_index *index; /* owned */
 };
 #define JAIL_ENV_INIT {.state_fd = -1, .run_fd = -1, .jails_fd = -1}
@@ -399,6 +399,7 @@ struct jail_attach {
 	int ctl_fd;  /* owned: the supervisor */
 	int data_fd; /* owned: the terminal's bytes, or -1 when the program has the caller's stdio */
 	bool exec;
+	pid_t supervisor; /* to be reaped by this process, or 0 */
 };
 #define JAIL_ATTACH_INIT {.ctl_fd = -1, .data_fd = -1}
 
