@@ -52,6 +52,11 @@ struct iso_opts {
 	const int *extra_fds;	 /* handed on as 3, 4, ... (LISTEN_FDS, --preserve-fds) */
 	size_t n_extra_fds;
 	int start_socket_fd;	 /* a listening unix socket on which another process will start it, or -1 */
+	/*
+	 * The caller has nothing to do between create and start: the program is executed at once,
+	 * iso_create returns when it has been, and iso_start is not called.  One turn less.
+	 */
+	bool start_now;
 	bool init;		 /* PID 1 is a reaper of ours and the program its child */
 	bool persist;		 /* with init: lives on when there is no program, or it has ended */
 	bool die_with_parent;	 /* SIGKILL when P dies */
