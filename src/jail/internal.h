@@ -50,6 +50,8 @@ enum { DEFAULT_PIDS = 512 };
 /* def_check.c: the number of "CAP_X", "cap_x" or "x", or -1. */
 int cap_number(const char *name) __attribute__((nonnull));
 int limits_check(const struct jail_limits *l, struct err *e) __attribute__((nonnull));
+/* control.c: what l gives replaces what to has. */
+void limits_merge(struct jail_limits *to, const struct jail_limits *l) __attribute__((nonnull));
 
 /* def.c */
 extern const struct json_table jail_def_table, jail_limits_table;
