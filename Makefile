@@ -36,6 +36,11 @@ ALL_CFLAGS  := -std=c17 $(WARN) $(HARD) $(CFLAGS_$(BUILD)) $(if $(filter 1,$(LTO
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(CFLAGS_$(BUILD)) $(if $(filter 1,$(LTO)),-flto) $(LDFLAGS)
 LIBS := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -lcgroup -lseccomp -lcap -ljson-c -Wl$(COMMA)-Bdynamic -lmnl
 
+# What only the image worker needs: jail itself starts without them.
+LIBS_IMAGE      := -larchive -lcurl -lcrypto -lzstd -lisal -lpthread
+LIBS_jail-image := $(LIBS_IMAGE)
+LIBS_unit_image := $(LIBS_IMAGE)
+
 # Rooms and who may know whom: src/rooms.txt.  One archive per room.
 ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/rooms.txt)
 room_may  = $(shell sed -n 's/^$(1)://p' src/rooms.txt)

@@ -114,6 +114,13 @@ struct iso_exec_opts {
 int iso_exec(const struct iso_exec_opts *o, struct iso_jail *ret, struct err *e) __attribute__((nonnull));
 
 /*
+ * For programs that start or enter jails as the host's root without a user namespace: runs the
+ * calling program again, with argv, from a read-only view of its file, so that nothing inside
+ * can write to it through /proc/PID/exe.  Returns 0 in that second run; call it first thing.
+ */
+int iso_protect_self(char **argv, struct err *e) __attribute__((nonnull));
+
+/*
  * Looks a user up in the jail's own /etc/passwd and /etc/group, read inside root_fd with
  * bounds (docs: E3-E6 in SECURITY.md).  text is "user", "user:group", "uid", "uid:gid" or
  * a mixture; numbers win over names.  Fills uid, gid and additional_gids; *ret_home is owned
