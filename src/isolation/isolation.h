@@ -59,13 +59,21 @@ struct iso_opts {
 	 * charges inotify and other per-user budgets to it and not to root; 0: the caller's own.
 	 */
 	uint32_t creator_id;
-	/* A private writable layer over root: overlay. */
+	/* A private writable layer over root. */
 	struct iso_overlay {
-		const char *upper, *work;     /* host directories; NULL: a tmpfs of the jail's own */
-		uint64_t tmpfs_bytes;	      /* size of that tmpfs, 0: the kernel's default */
-		struct strv lower;	      /* more lower directories below root, topmost first */
-	} *overlay;			      /* NULL: the root as it is */
+		/*
+		 * Host directory that holds "upper" and "work" (one mount must hold both), owned by
+		 * the host ids of the jail's root; NULL: a tmpfs of the jail's own.
+		 */
+		const char *layer;
+		uint64_t tmpfs_bytes; /* size of that tmpfs; 0: the kernel's default */
+		struct strv lower;    /* more lower directories below root, topmost first */
+	} *overlay;		      /* NULL: the root as it is */
 	bool map_root;		/* show root's files through the jail's id map (idmapped mount) */
+	/* Hooks that run while P and C are half-way (config.md "POSIX-platform Hooks"). */
+	const char *hook_state;	 /* JSON on the standard input of createContainer and startContainer */
+	int (*runtime_hooks)(void *ctx, pid_t pid, struct err *e); /* by P before pivot_root, or NULL */
+	void *hook_ctx;
 	uint64_t landlock_scope; /* LANDLOCK_SCOPE_ bits to set where the kernel has them */
 	const char *trace;	/* path for --trace lines, or NULL */
 };

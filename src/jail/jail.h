@@ -149,7 +149,7 @@ struct jail_def {
 	size_t n_devices;
 	struct strv cap_add, cap_drop; /* "CAP_NET_RAW" or "net_raw"; "all" */
 	char *seccomp;	      /* "default" (NULL too), "unconfined", or a profile's absolute path */
-	struct strv allow;    /* widenings by word: jail_allow_words() */
+	struct strv allow;    /* widenings by word: jail_allow_word() */
 	int sys;	      /* enum jail_sys: what /sys shows */
 	struct jail_limits limits;
 	int net; /* enum jail_net_mode */
@@ -209,11 +209,11 @@ int jail_limits_add_rlimit(struct jail_limits *l, const char *text, struct err *
 int jail_limits_add_io(struct jail_limits *l, const char *which, const char *text, struct err *e)
 	__attribute__((nonnull));
 
-/* The words of `allow`, each with what it widens; the last entry has word NULL. */
+/* The words of `allow`, each with what it widens and what that costs; false after the last. */
 struct jail_allow_word {
-	const char *word, *help;
+	const char *word, *allows, *risk;
 };
-const struct jail_allow_word *jail_allow_words(void) __attribute__((returns_nonnull));
+bool jail_allow_word(size_t i, struct jail_allow_word *ret) __attribute__((nonnull));
 /* Adds one line for each way in which def is wider than the default; none by default. */
 void jail_def_widenings(const struct jail_def *def, struct strv *ret) __attribute__((nonnull));
 
@@ -378,6 +378,16 @@ struct jail_event {
 #define JAIL_EVENTS_NOW UINT64_MAX
 int jail_event_next(struct jail_env *env, uint64_t *cursor, uint64_t timeout_ms, struct jail_event *ret,
 	struct err *e) __attribute__((nonnull));
+
+/* What this host offers, by trying it in throw-away children: rows for `jail doctor`. */
+enum jail_check_state { JAIL_CHECK_OK, JAIL_CHECK_LIMITED, JAIL_CHECK_MISSING };
+struct jail_check {
+	const char *name, *purpose, *tier, *state_name;
+	enum jail_check_state state;
+	char found[256], remedy[256]; /* remedy "": nothing to do */
+};
+/* Runs the i-th check (at most 5 s); false after the last. */
+bool jail_doctor(size_t i, struct jail_check *ret) __attribute__((nonnull));
 
 /* ---- Attached: run, exec, console ------------------------------------------------------- */
 

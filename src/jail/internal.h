@@ -1,0 +1,40 @@
+/*
+ * What the files of this room share.  The flow of a start:
+ *
+ *	life.c	  claims or finds the record, forks the supervisor, waits for its word
+ *	updown.c  the table of rows that the supervisor runs forwards (up) and backwards (down)
+ *	compose.c definition -> runtime-spec
+ *	super.c	  the supervisor's loop; proto.h what it says
+ *	repair.c  what a killed command or supervisor left
+ */
+#ifndef JAIL_JAIL_INTERNAL_H
+#define JAIL_JAIL_INTERNAL_H
+
+#include "jail/index.h"
+#include "jail/jail.h"
+
+#define DEF_FILE "jail.json"
+enum { DEF_BYTES_MAX = 1 << 20 };
+
+/* env.c: the folder of one jail's definition, or of its running state; owned, or -errno. */
+int env_jail_dir(const struct jail_env *env, const char *name, struct err *e) __attribute__((nonnull));
+int env_run_dir(const struct jail_env *env, const char *name, struct err *e) __attribute__((nonnull));
+/* run_dir/j, which holds one folder per jail that is up. */
+#define RUN_JAILS "j"
+/* "BASE/NAME" for iso_cgroup_*; owned. */
+char *env_cgroup(const struct jail_env *env, const char *name) __attribute__((nonnull));
+
+/* ids.c: first host id of root's pool of ranges. */
+uint32_t ids_pool(void);
+
+/* repair.c: called with the table locked. */
+int idx_rebuild(struct jail_env *env, struct err *e) __attribute__((nonnull));
+
+/* def.c */
+extern const struct json_table jail_def_table, jail_limits_table;
+int def_read(const struct jail_env *env, const char *name, struct jail_def *ret, struct err *e)
+	__attribute__((nonnull));
+int def_write(const struct jail_env *env, const char *name, const struct jail_def *def, struct err *e)
+	__attribute__((nonnull));
+
+#endif
