@@ -19,11 +19,11 @@ void attached_size(uint16_t *ret_rows, uint16_t *ret_cols) __attribute__((nonnul
  * Carries it to its end; returns the program's exit status, or 0 after a detach, which is said
  * on standard error with the way back to the jail called name (NULL: there is none).
  */
-int attached_loop(struct jail_attach *a, const char *name, const char *detach_keys,
-	struct err *e) __attribute__((nonnull(1, 4)));
+int attached_loop(struct jail_attach *a, const char *name, const char *detach_keys, struct err *e)
+	__attribute__((nonnull(1, 4)));
 
-#define OPT_DETACH_KEYS(type)                                              \
-	OPT(type, detach_keys, 0, "detach-keys", OPT_STRING, "KEYS",       \
+#define OPT_DETACH_KEYS(type)                                                                      \
+	OPT(type, detach_keys, 0, "detach-keys", OPT_STRING, "KEYS",                               \
 		"keys that leave it running (ctrl-p,ctrl-q); '' for none")
 
 #endif

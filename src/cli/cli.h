@@ -38,7 +38,7 @@ enum command_group {
 struct command {
 	const char *name;
 	const char *operands; /* as in the SYNOPSIS: "JAIL [CMD [ARG...]]" */
-	const char *summary;  /* one line, lower case, no full stop */
+	const char *summary; /* one line, lower case, no full stop */
 	enum command_group group;
 	enum opt_mode mode; /* OPT_STOP_AT_WORD where a program's own options follow */
 	const struct opt *options;
@@ -79,8 +79,8 @@ void help_tables(struct buf *b) __attribute__((nonnull));
 /* --format of every command that shows something. */
 enum cli_format { FORMAT_TABLE, FORMAT_JSON };
 extern const char *const cli_format_names[]; /* NULL-terminated, by enum cli_format */
-#define OPT_FORMAT(type) \
-	OPT(type, format, 0, "format", OPT_CHOICE, "FORMAT", \
+#define OPT_FORMAT(type)                                                                           \
+	OPT(type, format, 0, "format", OPT_CHOICE, "FORMAT",                                       \
 		"'table' for people, 'json' for programs", .choices = cli_format_names)
 
 #endif

@@ -7,8 +7,8 @@
 
 #include "cli/cli.h"
 
-#define COMMAND(name)                          \
-	extern const struct opt name##_options[]; \
+#define COMMAND(name)                                                                              \
+	extern const struct opt name##_options[];                                                  \
 	int name##_run(const struct command *cmd, int argc, char **argv, struct err *e)
 
 COMMAND(cmd_console);

@@ -50,7 +50,8 @@ int cmd_cp_run(const struct command *cmd, int argc, char **argv, struct err *e)
 			"cp: one of '%s' and '%s' must be in a jail, as JAIL:PATH, and the other "
 			"on the host; a host path with ':' is written './a:b'",
 			argv[first], argv[first + 1]);
-	cp = (struct jail_cp_opts){.in = to != NULL, .owners = o.owners, .timeout_ms = o.timeout_ms};
+	cp = (struct jail_cp_opts){
+		.in = to != NULL, .owners = o.owners, .timeout_ms = o.timeout_ms};
 	cp.jail_path = (to ? to : from) + 1;
 	cp.host_path = to ? argv[first] : argv[first + 1];
 	which = str_dup_n(to ? argv[first + 1] : argv[first],

@@ -13,13 +13,14 @@ const struct opt cmd_create_options[] = {
 	OPT(struct create_opts, def.terminal, 't', "tty", OPT_FLAG, NULL,
 		"its program has a terminal; see jail console"),
 	DEFINE_OPTIONS(struct create_opts,
-		"the host's own tree, read-only, home hidden, changes in a private layer (the default)",
+		"the host's own tree, read-only, home hidden, changes in a private layer (the "
+		"default)",
 		"with --host: show the folder DIR, to read and write"),
 	OPT_END,
 };
 
-static int create(const struct command *cmd, struct create_opts *o, int argc, char **argv,
-	struct err *e)
+static int create(
+	const struct command *cmd, struct create_opts *o, int argc, char **argv, struct err *e)
 {
 	AUTO_ENV struct jail_env env = JAIL_ENV_INIT;
 	int first = cli_parse(cmd, o, argc, argv, e), more;

@@ -2,6 +2,7 @@
  * jail doctor: each thing that jails may need of this host, tried now, grouped by who needs it.
  * The status is 0 when every jail can run here, else 1.
  */
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -58,13 +59,14 @@ struct doctor_table {
 
 static void collect(struct doctor_table *t)
 {
-	struct jail_probe p;
+	struct jail_check c;
 
-	for (size_t i = 0; jail_probe(i, &p) > 0; i++) {
+	for (size_t i = 0; jail_doctor(i, &c); i++) {
 		t->rows = mem_grow(t->rows, &t->cap, t->n + 1, sizeof(*t->rows));
-		t->rows[t->n++] = (struct doctor_row){p.name, p.tier, p.state, p.purpose,
-			str_dup(p.found), str_dup(p.remedy)};
-		t->unfit |= p.required && !p.ok;
+		t->rows[t->n++] = (struct doctor_row){c.name, c.tier, c.state_name, c.purpose,
+			str_dup(c.found), str_dup(c.remedy)};
+		/* The first tier is that of every jail. */
+		t->unfit |= str_eq(c.tier, t->rows[0].tier) && c.state == JAIL_CHECK_MISSING;
 	}
 }
 

@@ -92,8 +92,8 @@ static int one(struct jail_env *env, const char *which, each_fn *fn, void *ctx, 
 	return 0;
 }
 
-static int names_of(struct jail_env *env, int n, char **operands, struct strv *ret, bool *failed,
-	struct err *e)
+static int names_of(
+	struct jail_env *env, int n, char **operands, struct strv *ret, bool *failed, struct err *e)
 {
 	for (int i = 0; i < n || (n == 0 && i == 0); i++) {
 		AUTO_FREE struct jail_info *rows = NULL;

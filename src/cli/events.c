@@ -51,8 +51,8 @@ static bool has_value(int kind)
 static void add_event(struct buf *b, const struct jail_event *ev, const struct events_opts *o)
 {
 	AUTO_FREE char *name = str_visible(ev->name), *detail = str_visible(ev->detail);
-	const struct event_row row = {ev->name, jail_event_name(ev->kind), ev->detail, ev->time_ms,
-		ev->jid, ev->value};
+	const struct event_row row = {
+		ev->name, jail_event_name(ev->kind), ev->detail, ev->time_ms, ev->jid, ev->value};
 
 	if (o->format == FORMAT_JSON) {
 		table_add_object(columns, &row, b);
@@ -74,8 +74,8 @@ static bool wanted(const struct jail_event *ev, int n, char **names)
 	return n == 0;
 }
 
-static int show(struct jail_env *env, const struct events_opts *o, int n, char **names,
-	struct err *e)
+static int show(
+	struct jail_env *env, const struct events_opts *o, int n, char **names, struct err *e)
 {
 	uint64_t now = when_now_ms();
 	uint64_t cursor = o->follow && o->only_new ? JAIL_EVENTS_NOW : 0;

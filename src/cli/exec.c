@@ -60,7 +60,9 @@ static int join(const char *which, const struct exec_opts *o, int n, char **word
 {
 	AUTO_ENV struct jail_env env = JAIL_ENV_INIT;
 	AUTO_ATTACH struct jail_attach a = JAIL_ATTACH_INIT;
-	struct jail_exec_opts x = {.env = o->env, .user = o->user, .cwd = o->cwd,
+	struct jail_exec_opts x = {.env = o->env,
+		.user = o->user,
+		.cwd = o->cwd,
 		.terminal = o->has_terminal ? o->terminal : attached_is_tty()};
 	int r = jail_env_open(&env, e);
 
@@ -77,8 +79,8 @@ static int join(const char *which, const struct exec_opts *o, int n, char **word
 	return r < 0 ? r : attached_loop(&a, NULL, o->detach_keys, e);
 }
 
-static int parse_and_join(const struct command *cmd, struct exec_opts *o, int argc, char **argv,
-	struct err *e)
+static int parse_and_join(
+	const struct command *cmd, struct exec_opts *o, int argc, char **argv, struct err *e)
 {
 	int first = cli_parse(cmd, o, argc, argv, e), more;
 

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "cli/cli.h"
+#include "jail/jail.h"
 
 const char *const cli_format_names[] = {"table", "json", NULL};
 
@@ -45,21 +46,41 @@ int command_require(const char *name, const struct command **ret, struct err *e)
 
 void help_overview(struct buf *b)
 {
-	buf_adds(b, "usage: jail COMMAND [ARGUMENT...]\n"
-		    "\n"
-		    "Run programs in jails: confined by default, limited by default, leaving nothing "
-		    "behind.\n"
-		    "  jail run -- make test           this folder is visible, all else is protected\n"
-		    "  jail run --root ./debian sh     a directory as the root, never written to\n");
+	buf_adds(b,
+		"usage: jail COMMAND [ARGUMENT...]\n"
+		"\n"
+		"Run programs in jails: confined by default, limited by default, leaving nothing "
+		"behind.\n"
+		"  jail run -- make test           this folder is visible, all else is protected\n"
+		"  jail run --root ./debian sh     a directory as the root, never written to\n");
 	for (int g = 0; g < GROUP_HIDDEN; g++) {
 		buf_addf(b, "\n%s\n", command_group_titles[g]);
 		for (const struct command *c = commands; c->name; c++)
 			if ((int)c->group == g)
 				buf_addf(b, "  %-10s%s\n", c->name, c->summary);
 	}
-	buf_adds(b, "\n'jail COMMAND --help' tells the options; the manual is jail(8).\n"
-		    "Exit status: the program's own; 128+n when signal n ended it; 125 when jail "
-		    "failed,\n126 when the program cannot be executed, 127 when it is not there.\n");
+	buf_adds(b,
+		"\n'jail COMMAND --help' tells the options; the manual is jail(8).\n"
+		"Exit status: the program's own; 128+n when signal n ended it; 125 when jail "
+		"failed,\n126 when the program cannot be executed, 127 when it is not there.\n");
+}
+
+/* The words that --allow takes, for the commands that have it. */
+static bool takes_allow(const struct opt *options)
+{
+	for (const struct opt *o = options; o->name; o++)
+		if (o->kind == OPT_LIST && !strcmp(o->name, "allow"))
+			return true;
+	return false;
+}
+
+static void add_allow_words(struct buf *b)
+{
+	struct jail_allow_word w;
+
+	buf_adds(b, "\nWords of --allow:\n");
+	for (size_t i = 0; jail_allow_word(i, &w); i++)
+		buf_addf(b, "  %-12s%s (%s)\n", w.word, w.allows, w.risk);
 }
 
 void help_command(const struct command *cmd, struct buf *b)
@@ -72,6 +93,8 @@ void help_command(const struct command *cmd, struct buf *b)
 	if (cmd->options->name && cmd->options->kind != OPT_GROUP)
 		buf_adds(b, "\n");
 	opt_help(cmd->options, b);
+	if (takes_allow(cmd->options))
+		add_allow_words(b);
 }
 
 /*
@@ -80,23 +103,29 @@ void help_command(const struct command *cmd, struct buf *b)
  *	option COMMAND --LONG -S METAVAR HELP		("-" where there is none)
  *	choice COMMAND --LONG WORD
  */
+static void add_option_row(struct buf *b, const char *command, const struct opt *o)
+{
+	struct jail_allow_word w;
+	char letter[3] = "-";
+
+	if (o->letter)
+		snprintf(letter, sizeof(letter), "-%c", o->letter);
+	buf_addf(b, "option\t%s\t--%s\t%s\t%s\t%s\n", command, o->name, letter,
+		o->arg ? o->arg : "-", o->help);
+	for (int i = 0; o->kind == OPT_CHOICE && o->choices[i]; i++)
+		buf_addf(b, "choice\t%s\t--%s\t%s\n", command, o->name, o->choices[i]);
+	for (size_t i = 0; !strcmp(o->name, "allow") && jail_allow_word(i, &w); i++)
+		buf_addf(b, "choice\t%s\t--%s\t%s\n", command, o->name, w.word);
+}
+
 void help_tables(struct buf *b)
 {
 	for (const struct command *c = commands; c->name; c++) {
 		buf_addf(b, "command\t%s\t%s\t%s\t%s\n", c->name, command_group_titles[c->group],
 			*c->operands ? c->operands : "-", c->summary);
-		for (const struct opt *o = c->options; o->name; o++) {
-			char letter[3] = "-";
-
-			if (o->kind == OPT_GROUP)
-				continue;
-			if (o->letter)
-				snprintf(letter, sizeof(letter), "-%c", o->letter);
-			buf_addf(b, "option\t%s\t--%s\t%s\t%s\t%s\n", c->name, o->name, letter,
-				o->arg ? o->arg : "-", o->help);
-			for (int i = 0; o->kind == OPT_CHOICE && o->choices[i]; i++)
-				buf_addf(b, "choice\t%s\t--%s\t%s\n", c->name, o->name, o->choices[i]);
-		}
+		for (const struct opt *o = c->options; o->name; o++)
+			if (o->kind != OPT_GROUP)
+				add_option_row(b, c->name, o);
 	}
 }
 
@@ -117,8 +146,8 @@ int cli_operands(const struct command *cmd, int n, int min, int max, struct err 
 	if (n >= min && (max < 0 || n <= max))
 		return 0;
 	return err_set(e, EINVAL, "%s: %s arguments; usage: %s%s %s", cmd->name,
-		n < min ? "too few" : "too many", cmd->group == GROUP_HIDDEN ? "" : "jail ", cmd->name,
-		cmd->operands);
+		n < min ? "too few" : "too many", cmd->group == GROUP_HIDDEN ? "" : "jail ",
+		cmd->name, cmd->operands);
 }
 
 int cli_print(const struct buf *b, struct err *e)

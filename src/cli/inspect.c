@@ -2,6 +2,7 @@
  * jail inspect: for people what matters, in lines; for programs everything.
  */
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/parse.h"
@@ -48,11 +49,13 @@ static void add_state(struct buf *b, const struct jail_info *info)
 	line(b, "name", "%s", info->name);
 	line(b, "jid", "%u", info->jid);
 	if (info->state == JAIL_STOPPED)
-		line(b, "state", "%s, exit status %d", jail_state_name(info->state), info->exit_code);
+		line(b, "state", "%s, exit status %d", jail_state_name(info->state),
+			info->exit_code);
 	else
 		line(b, "state", "%s", jail_state_name(info->state));
 	if (info->init_pid > 0)
-		line(b, "processes", "init %d, supervisor %d", info->init_pid, info->supervisor_pid);
+		line(b, "processes", "init %d, supervisor %d", info->init_pid,
+			info->supervisor_pid);
 	line(b, "isolation", "%s", jail_tier_name(info->tier));
 	if (info->id_count)
 		line(b, "host ids", "%u to %u", info->id_base, info->id_base + info->id_count - 1);
@@ -123,8 +126,9 @@ static void add_widenings(struct buf *b, const struct jail_def *def, const struc
 	for (size_t i = 0; i < wider.n; i++)
 		line(b, "wider", "%s", wider.v[i]);
 	if (info->soft_limits)
-		line(b, "soft limits", "some limits do not hold here; --format json and jail doctor "
-				       "tell which and why");
+		line(b, "soft limits",
+			"some limits do not hold here; --format json and jail doctor "
+			"tell which and why");
 }
 
 static int show(struct jail_env *env, const char *which, struct buf *b, struct err *e)

@@ -66,8 +66,8 @@ static void add_json(struct buf *b, const struct jail_log_line *l)
 	buf_adds(b, "}\n");
 }
 
-static void add_line(struct buf *b, const struct jail_log_line *l, const struct logs_opts *o,
-	bool goes_on)
+static void add_line(
+	struct buf *b, const struct jail_log_line *l, const struct logs_opts *o, bool goes_on)
 {
 	if (o->times && !goes_on) {
 		when_add(b, l->time_ns / 1000000);
@@ -105,7 +105,8 @@ static int show(struct jail_logs *logs, const struct logs_opts *o, struct err *e
 		else
 			add_line(&b, &l, o, goes_on[l.is_stderr]);
 		goes_on[l.is_stderr] = l.partial;
-		r = put(&b, o->format != FORMAT_JSON && l.is_stderr ? STDERR_FILENO : STDOUT_FILENO, e);
+		r = put(&b, o->format != FORMAT_JSON && l.is_stderr ? STDERR_FILENO : STDOUT_FILENO,
+			e);
 		if (r < 0)
 			return r;
 	}

@@ -1,6 +1,7 @@
 /*
  * jail ls, and jls with FreeBSD's columns.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -79,17 +80,25 @@ static void fill(struct ls_row *row, const struct jail_info *info)
 {
 	bool ended = info->state == JAIL_STOPPED;
 
-	*row = (struct ls_row){.name = info->name, .tier = jail_tier_name(info->tier),
-		.state = jail_state_name(info->state), .root = info->root, .command = info->command,
-		.jid = info->jid, .restarts = info->restarts,
+	*row = (struct ls_row){.name = info->name,
+		.tier = jail_tier_name(info->tier),
+		.state = jail_state_name(info->state),
+		.root = info->root,
+		.command = info->command,
+		.jid = info->jid,
+		.restarts = info->restarts,
 		.pid = info->init_pid > 0 ? info->init_pid : -1,
 		.supervisor = info->supervisor_pid > 0 ? info->supervisor_pid : -1,
-		.exit_code = ended ? info->exit_code : -1, .age_s = age_s(info),
+		.exit_code = ended ? info->exit_code : -1,
+		.age_s = age_s(info),
 		.created_ms = info->created_ms ? info->created_ms : UINT64_MAX,
 		.started_ms = info->started_ms ? info->started_ms : UINT64_MAX,
 		.stopped_ms = info->stopped_ms ? info->stopped_ms : UINT64_MAX,
-		.ephemeral = info->ephemeral, .persist = info->persist, .terminal = info->terminal,
-		.oom = info->oom, .soft = info->soft_limits};
+		.ephemeral = info->ephemeral,
+		.persist = info->persist,
+		.terminal = info->terminal,
+		.oom = info->oom,
+		.soft = info->soft_limits};
 	if (ended)
 		snprintf(row->shown_state, sizeof(row->shown_state), "%s (%d)%s", row->state,
 			info->exit_code, info->oom ? " oom" : "");
@@ -99,8 +108,8 @@ static void fill(struct ls_row *row, const struct jail_info *info)
 	row->shown = row->shown_state;
 }
 
-static void add_rows(const struct ls_opts *o, const struct jail_info *infos, size_t n,
-	struct buf *b)
+static void add_rows(
+	const struct ls_opts *o, const struct jail_info *infos, size_t n, struct buf *b)
 {
 	AUTO_FREE struct ls_row *rows = mem_new_array(n + 1, sizeof(*rows));
 
@@ -206,8 +215,10 @@ static int jls(struct jls_opts *o, struct err *e)
 		return -e->code;
 	rows = mem_new_array(n + 1, sizeof(*rows));
 	for (size_t i = 0; i < n; i++)
-		rows[i] = (struct jls_row){.name = infos[i].name, .path = infos[i].root,
-			.jid = infos[i].jid, .hostname = hostname_of(&env, &infos[i])};
+		rows[i] = (struct jls_row){.name = infos[i].name,
+			.path = infos[i].root,
+			.jid = infos[i].jid,
+			.hostname = hostname_of(&env, &infos[i])};
 	r = jls_print(o, rows, n, e);
 	for (size_t i = 0; i < n; i++)
 		free(rows[i].hostname);

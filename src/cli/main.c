@@ -3,6 +3,7 @@
  * first argument, through the one table in commands.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,8 +70,7 @@ static int dispatch(int argc, char **argv, struct err *e)
 	if (!strcmp(argv[1], "help")) {
 		char *help[] = {argv[2], (char[]){"--help"}, NULL};
 
-		return command_require(argv[2], &cmd, e) < 0 ? -EINVAL
-							     : cmd->run(cmd, 2, help, e);
+		return command_require(argv[2], &cmd, e) < 0 ? -EINVAL : cmd->run(cmd, 2, help, e);
 	}
 	if (!strcmp(argv[1], "--complete-table")) {
 		AUTO_BUF struct buf b = {0};

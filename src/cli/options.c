@@ -27,7 +27,8 @@ static int absolute(const char *path, char **ret, struct err *e)
 		return 0;
 	}
 	if (!getcwd(cwd, sizeof(cwd)))
-		return err_sys(e, "cannot tell the current folder, against which '%s' is meant", path);
+		return err_sys(
+			e, "cannot tell the current folder, against which '%s' is meant", path);
 	joined = str_fmt("%s/%s", cwd, path);
 	*ret = path_clean(joined);
 	return 0;
@@ -123,7 +124,8 @@ int options_set_env(const struct opt *opt, void *opts, const char *value, struct
 		return err_set(e, EINVAL, "'%.80s' has no name: NAME=VALUE is wanted", value);
 	own = eq ? eq + 1 : getenv(name);
 	if (!own)
-		return err_set(e, ENOENT, "variable '%.80s' is not set here; give NAME=VALUE", name);
+		return err_set(
+			e, ENOENT, "variable '%.80s' is not set here; give NAME=VALUE", name);
 	strv_setenv(target(opt, opts), name, own);
 	return 0;
 }
@@ -204,7 +206,8 @@ int options_default_work(struct jail_def *def, struct err *e)
 	if (def->root.kind != JAIL_ROOT_HOST || def->root.work)
 		return 0;
 	if (!getcwd(cwd, sizeof(cwd)) || cwd[0] != '/')
-		return err_sys(e, "cannot tell the current folder, which would be shown in the jail");
+		return err_sys(
+			e, "cannot tell the current folder, which would be shown in the jail");
 	if (!strcmp(cwd, "/") || (clean_home && path_is_below(clean_home, cwd))) {
 		cli_warn("'%s' holds more than one project, so it is not shown in the jail; "
 			 "--work DIR shows a folder",

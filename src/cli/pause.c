@@ -19,8 +19,8 @@ static int resume_one(struct jail_env *env, const char *which, void *ctx, struct
 	return jail_resume(env, which, e);
 }
 
-static int parse_and_do(const struct command *cmd, int argc, char **argv, each_fn *fn,
-	struct err *e)
+static int parse_and_do(
+	const struct command *cmd, int argc, char **argv, each_fn *fn, struct err *e)
 {
 	int first = cli_parse(cmd, &(char){0}, argc, argv, e);
 

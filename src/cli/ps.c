@@ -49,8 +49,8 @@ struct ps_table {
 	struct strv commands; /* what rows point to */
 };
 
-static int add_jail(struct jail_env *env, const struct jail_info *info, struct ps_table *t,
-	struct err *e)
+static int add_jail(
+	struct jail_env *env, const struct jail_info *info, struct ps_table *t, struct err *e)
 {
 	AUTO_FREE struct jail_proc *procs = NULL;
 	size_t n = 0;
@@ -64,10 +64,17 @@ static int add_jail(struct jail_env *env, const struct jail_info *info, struct p
 
 		strv_add(&t->commands, p->command);
 		t->rows[t->n++] = (struct ps_row){.jail = info->name,
-			.command = t->commands.v[t->commands.n - 1], .state_text = {p->state},
-			.pid = p->pid, .inner_pid = p->inner_pid, .parent_pid = p->parent_pid,
-			.uid = p->uid, .inner_uid = p->inner_uid, .cpu_usec = p->cpu_ms * 1000,
-			.cpu_ms = p->cpu_ms, .rss_bytes = p->rss_bytes, .started_ms = p->started_ms};
+			.command = t->commands.v[t->commands.n - 1],
+			.state_text = {p->state},
+			.pid = p->pid,
+			.inner_pid = p->inner_pid,
+			.parent_pid = p->parent_pid,
+			.uid = p->uid,
+			.inner_uid = p->inner_uid,
+			.cpu_usec = p->cpu_ms * 1000,
+			.cpu_ms = p->cpu_ms,
+			.rss_bytes = p->rss_bytes,
+			.started_ms = p->started_ms};
 	}
 	return 0;
 }
@@ -104,8 +111,8 @@ int cmd_ps_run(const struct command *cmd, int argc, char **argv, struct err *e)
 
 	if (first < 0)
 		return first == CLI_DONE ? 0 : first;
-	if (jail_env_open(&env, e) < 0 || each_info(&env, argc - first, argv + first,
-						  argc == first, &infos, &n, e) < 0)
+	if (jail_env_open(&env, e) < 0 ||
+		each_info(&env, argc - first, argv + first, argc == first, &infos, &n, e) < 0)
 		return -e->code;
 	r = collect(&env, infos, n, argc > first, &t, e);
 	if (r >= 0) {

@@ -2,6 +2,8 @@
  * jail run: create, start, attach and destroy in one.  Without a root it is the host's own tree,
  * read-only, with the current folder visible: for a command that one does not trust with the rest.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "cli/attached.h"
@@ -24,7 +26,8 @@ const struct opt cmd_run_options[] = {
 	OPT(struct run_opts, trace, 0, "trace", OPT_STRING, "FILE",
 		"write the stages of the start, with times, to FILE"),
 	DEFINE_OPTIONS(struct run_opts,
-		"the host's own tree, read-only, home hidden, changes in a private layer (the default)",
+		"the host's own tree, read-only, home hidden, changes in a private layer (the "
+		"default)",
 		"with --host: show the folder DIR, to read and write (the current one); or none"),
 	OPT_END,
 };

@@ -1,6 +1,8 @@
 /*
  * jail set: limits, in the definition and in the running jail; all of them or none.
  */
+#include <errno.h>
+
 #include "cli/attached.h"
 #include "cli/commands.h"
 #include "cli/options.h"

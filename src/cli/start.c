@@ -1,6 +1,8 @@
 /*
  * jail start: detached, each under its own supervisor; with --attach one, held from here.
  */
+#include <stdlib.h>
+
 #include "cli/attached.h"
 #include "cli/commands.h"
 #include "cli/each.h"

@@ -3,6 +3,7 @@
  * processor's share since the last reading.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,7 +73,8 @@ static void fill_share(struct stats_row *row, const struct reading *before)
 			continue;
 		row->share_milli = (row->s.cpu_usec - old->s.cpu_usec) * 1000000 / ns;
 		snprintf(row->share_text, sizeof(row->share_text), "%u.%u",
-			(unsigned int)(row->share_milli / 10), (unsigned int)(row->share_milli % 10));
+			(unsigned int)(row->share_milli / 10),
+			(unsigned int)(row->share_milli % 10));
 		row->share = row->share_text;
 	}
 }
@@ -120,11 +122,11 @@ static int show(const struct reading *now, const struct stats_opts *o, struct er
 	return cli_print(&b, e);
 }
 
-static int watch(struct jail_env *env, const struct stats_opts *o, int n, char **names,
-	struct err *e)
+static int watch(
+	struct jail_env *env, const struct stats_opts *o, int n, char **names, struct err *e)
 {
-	const struct timespec pause = {(time_t)(o->watch_ms / 1000),
-		(long)(o->watch_ms % 1000) * 1000000};
+	const struct timespec pause = {
+		(time_t)(o->watch_ms / 1000), (long)(o->watch_ms % 1000) * 1000000};
 	struct reading before = {0}, now = {0};
 	int r;
 

@@ -11,12 +11,13 @@ struct stop_opts {
 	bool has_timeout_ms;
 };
 
-#define STOP_OPTIONS                                                                            \
-	OPT(struct stop_opts, signal, 's', "signal", OPT_CALL, "SIGNAL",                        \
-		"signal that asks it to end (the jail's)", .set = options_set_signal),          \
-	OPT_HAS(struct stop_opts, timeout_ms, 't', "timeout", OPT_DURATION, "DURATION",         \
-		"time it has for that, then it is killed (the jail's; 0: killed at once)"),     \
-	OPT_END
+#define STOP_OPTIONS                                                                               \
+	OPT(struct stop_opts, signal, 's', "signal", OPT_CALL, "SIGNAL",                           \
+		"signal that asks it to end (the jail's)", .set = options_set_signal),             \
+		OPT_HAS(struct stop_opts, timeout_ms, 't', "timeout", OPT_DURATION, "DURATION",    \
+			"time it has for that, then it is killed (the jail's; 0: killed at "       \
+			"once)"),                                                                  \
+		OPT_END
 
 const struct opt cmd_stop_options[] = {STOP_OPTIONS};
 const struct opt cmd_restart_options[] = {STOP_OPTIONS};
@@ -42,8 +43,8 @@ static int restart_one(struct jail_env *env, const char *which, void *ctx, struc
 	return jail_restart(env, which, &o, e);
 }
 
-static int parse_and_do(const struct command *cmd, int argc, char **argv, each_fn *fn,
-	struct err *e)
+static int parse_and_do(
+	const struct command *cmd, int argc, char **argv, each_fn *fn, struct err *e)
 {
 	struct stop_opts o = {0};
 	int first = cli_parse(cmd, &o, argc, argv, e);

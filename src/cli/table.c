@@ -152,8 +152,8 @@ void table_add_object(const struct column *columns, const void *row, struct buf 
 	buf_adds(b, "}");
 }
 
-static void add_json(const struct column *columns, const char *rows, size_t n, size_t size,
-	struct buf *b)
+static void add_json(
+	const struct column *columns, const char *rows, size_t n, size_t size, struct buf *b)
 {
 	buf_adds(b, "[");
 	for (size_t i = 0; i < n; i++) {
@@ -181,8 +181,8 @@ static void add_cell(struct buf *b, const char *text, size_t column_width, bool 
 		pad(b, (right ? 0 : fill) + GAP);
 }
 
-static void add_text(const struct column *columns, const char *rows, size_t n, size_t size,
-	struct buf *b)
+static void add_text(
+	const struct column *columns, const char *rows, size_t n, size_t size, struct buf *b)
 {
 	const struct column *shown[32];
 	size_t n_shown = 0, widths[ARRAY_SIZE(shown)];

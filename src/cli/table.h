@@ -20,34 +20,37 @@
 #include "cli/cli.h"
 
 enum column_kind {
-	COL_STR,      /* char *; NULL or "": "-" and null */
-	COL_BOOL,     /* bool: yes, no */
-	COL_I32,      /* int32_t (pids, exit codes); negative: "-" and null */
-	COL_U32,      /* uint32_t */
-	COL_U64,      /* uint64_t; UINT64_MAX: "-" and null */
-	COL_LIMIT,    /* uint64_t count; UINT64_MAX: "max" and null */
-	COL_SIZE,     /* uint64_t bytes; UINT64_MAX: "-" and null */
+	COL_STR, /* char *; NULL or "": "-" and null */
+	COL_BOOL, /* bool: yes, no */
+	COL_I32, /* int32_t (pids, exit codes); negative: "-" and null */
+	COL_U32, /* uint32_t */
+	COL_U64, /* uint64_t; UINT64_MAX: "-" and null */
+	COL_LIMIT, /* uint64_t count; UINT64_MAX: "max" and null */
+	COL_SIZE, /* uint64_t bytes; UINT64_MAX: "-" and null */
 	COL_SIZE_MAX, /* uint64_t bytes of a limit; UINT64_MAX: "max" and null */
-	COL_USEC,     /* uint64_t microseconds: "1.25s"; UINT64_MAX: "-" and null */
-	COL_AGE,      /* uint64_t seconds: "3m"; UINT64_MAX: "-" and null */
-	COL_STRV,     /* struct strv: joined with ',', and an array */
-	COL_ENUM,     /* int: index in .names */
+	COL_USEC, /* uint64_t microseconds: "1.25s"; UINT64_MAX: "-" and null */
+	COL_AGE, /* uint64_t seconds: "3m"; UINT64_MAX: "-" and null */
+	COL_STRV, /* struct strv: joined with ',', and an array */
+	COL_ENUM, /* int: index in .names */
 };
 
 struct column {
 	const char *title; /* for people; NULL: only for programs */
-	const char *key;   /* for programs; NULL: only for people */
+	const char *key; /* for programs; NULL: only for people */
 	enum column_kind kind;
 	size_t offset;
 	const char *const *names; /* COL_ENUM */
 };
 
-#define COLUMN(type, member, title_, key_, kind_, ...)                         \
-	{                                                                      \
-		.title = (title_), .key = (key_), .kind = (kind_),             \
-		.offset = offsetof(type, member), ##__VA_ARGS__                \
+#define COLUMN(type, member, title_, key_, kind_, ...)                                             \
+	{                                                                                          \
+		.title = (title_), .key = (key_), .kind = (kind_),                                 \
+		.offset = offsetof(type, member), ##__VA_ARGS__                                    \
 	}
-#define COLUMN_END {NULL, NULL, COL_STR, 0, NULL}
+#define COLUMN_END                                                                                 \
+	{                                                                                          \
+		NULL, NULL, COL_STR, 0, NULL                                                       \
+	}
 
 /* Adds n rows of size bytes each to b, with a heading or as an array of objects. */
 void table_add(const struct column *columns, const void *rows, size_t n, size_t size,
