@@ -25,7 +25,7 @@ static const uint64_t resolve_flags[] = {
 int path_try(int dirfd, const char *path, int flags, enum path_policy policy)
 {
 	struct open_how how = {.flags = (uint64_t)(unsigned int)(flags | O_CLOEXEC),
-		.mode = flags & (O_CREAT | __O_TMPFILE) ? 0600 : 0,
+		.mode = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? 0600 : 0,
 		.resolve = resolve_flags[policy]};
 
 	/* ".." under IN_ROOT and BENEATH gives EAGAIN when a rename runs beside it; openat2(2). */

@@ -29,6 +29,7 @@
 
 #include "base/err.h"
 #include "isolation/cgroup.h"
+#include "isolation/confine.h"
 #include "spec/spec.h"
 
 /* A running (or created) jail as its parent sees it. */
@@ -74,7 +75,8 @@ struct iso_opts {
 	const char *hook_state;	 /* JSON on the standard input of createContainer and startContainer */
 	int (*runtime_hooks)(void *ctx, pid_t pid, struct err *e); /* by P before pivot_root, or NULL */
 	void *hook_ctx;
-	uint64_t landlock_scope; /* LANDLOCK_SCOPE_ bits to set where the kernel has them */
+	struct iso_landlock landlock; /* a second lock; what the kernel lacks is no error */
+	bool clamp_rlimits; /* limits are defaults of ours: set as high as the caller may */
 	const char *trace;	/* path for --trace lines, or NULL */
 };
 
@@ -100,6 +102,8 @@ struct iso_exec_opts {
 	int stdio[3];
 	const int *extra_fds;
 	size_t n_extra_fds;
+	struct iso_landlock landlock; /* as the jail's own */
+	bool clamp_rlimits;
 	uint64_t timeout_ms;	   /* for the joining, not the program; 0: 10 s */
 };
 int iso_exec(const struct iso_exec_opts *o, struct iso_jail *ret, struct err *e) __attribute__((nonnull));

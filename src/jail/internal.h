@@ -21,7 +21,9 @@ int env_jail_dir(const struct jail_env *env, const char *name, struct err *e) __
 int env_run_dir(const struct jail_env *env, const char *name, struct err *e) __attribute__((nonnull));
 /* run_dir/j, which holds one folder per jail that is up. */
 #define RUN_JAILS "j"
-/* "BASE/NAME" for iso_cgroup_*; owned. */
+/* The directory of compiled seccomp filters; owned. */
+int env_filter_cache(const struct jail_env *env, struct err *e) __attribute__((nonnull));
+/* The path for iso_cgroup_*; owned. */
 char *env_cgroup(const struct jail_env *env, const char *name) __attribute__((nonnull));
 
 /* ids.c: first host id of root's pool of ranges. */
@@ -30,11 +32,23 @@ uint32_t ids_pool(void);
 /* repair.c: called with the table locked. */
 int idx_rebuild(struct jail_env *env, struct err *e) __attribute__((nonnull));
 
+/* The default posture (SECURITY.md): 8 capabilities, 512 processes. */
+#define DEFAULT_CAPS 0x4fbull
+enum { DEFAULT_PIDS = 512 };
+
+/* def_check.c: the number of "CAP_X", "cap_x" or "x", or -1. */
+int cap_number(const char *name) __attribute__((nonnull));
+int limits_check(const struct jail_limits *l, struct err *e) __attribute__((nonnull));
+
 /* def.c */
 extern const struct json_table jail_def_table, jail_limits_table;
 int def_read(const struct jail_env *env, const char *name, struct jail_def *ret, struct err *e)
 	__attribute__((nonnull));
+bool def_keeps_no_log(const struct jail_env *env, const char *name, struct err *e) __attribute__((nonnull));
 int def_write(const struct jail_env *env, const char *name, const struct jail_def *def, struct err *e)
 	__attribute__((nonnull));
+
+/* log_read.c: pure; false for a line that is not of our form. */
+bool log_line_parse(const char *p, size_t n, struct jail_log_line *ret) __attribute__((nonnull));
 
 #endif
