@@ -103,7 +103,8 @@ int iso_no_new_privs(struct err *e) __attribute__((nonnull));
 /*
  * Supplementary groups, gid and uid, in that order.  Capabilities stay permitted for
  * iso_caps_apply (PR_SET_KEEPCAPS).  Where setgroups is denied (user namespaces with a single
- * id, user_namespaces(7)) an empty list is accepted, and any other is -EPERM.
+ * id, user_namespaces(7)) an empty list, or the primary gid alone, is accepted, and any other
+ * is -EPERM.
  */
 int iso_ids_apply(const struct spec_user *user, struct err *e) __attribute__((nonnull));
 /* The spec's umask, or 0022. */

@@ -190,16 +190,25 @@ int iso_no_new_privs(struct err *e)
 	return 0;
 }
 
+static bool asks_only_for(const struct spec_user *u, uint32_t gid)
+{
+	for (size_t i = 0; i < u->n_additional_gids; i++)
+		if (u->additional_gids[i] != gid)
+			return false;
+	return true;
+}
+
 /*
  * Kernels deny setgroups in a user namespace with a single id that was made without privilege,
- * because dropping a group can grant what the group was denied.  There an empty list means
- * "none but the caller's", which nobody can change; any other list would be a lie.
+ * because dropping a group can grant what the group was denied.  There an empty list, or the
+ * primary group alone, means "none but the caller's", which nobody can change; any other list
+ * would be a lie.
  */
 static int set_groups(const struct spec_user *u, struct err *e)
 {
 	if (syscall(SYS_setgroups, u->n_additional_gids, u->additional_gids) == 0)
 		return 0;
-	if (errno == EPERM && !u->n_additional_gids)
+	if (errno == EPERM && asks_only_for(u, u->gid))
 		return 0;
 	err_sys(e, "cannot set %zu additional groups (the first is %u)", u->n_additional_gids,
 		u->n_additional_gids ? u->additional_gids[0] : 0);

@@ -43,12 +43,12 @@ static void profile_release(struct spec_seccomp *p)
 	strv_release(&p->flags);
 	*p = (struct spec_seccomp){0};
 }
-#define AUTO_PROFILE   __attribute__((cleanup(profile_release)))
-#define AUTO_FILTER    __attribute__((cleanup(iso_filter_release)))
-#define RET_ERRNO(n)   (SECCOMP_RET_ERRNO | (n))
-#define NEVER_A_CALL   9999
-#define X32_BIT	       0x40000000
-#define NATIVE_IS_X86  (seccomp_arch_native() == SCMP_ARCH_X86_64)
+#define AUTO_PROFILE  __attribute__((cleanup(profile_release)))
+#define AUTO_FILTER   __attribute__((cleanup(iso_filter_release)))
+#define RET_ERRNO(n)  (SECCOMP_RET_ERRNO | (n))
+#define NEVER_A_CALL  9999
+#define X32_BIT       0x40000000
+#define NATIVE_IS_X86 (seccomp_arch_native() == SCMP_ARCH_X86_64)
 
 #if defined(__x86_64__)
 enum { NATIVE_AUDIT = AUDIT_ARCH_X86_64 };
@@ -106,7 +106,8 @@ static uint32_t run(const struct iso_filter *f, const struct seccomp_data *d)
 	abort(); /* fell off the end: the kernel would have refused it */
 }
 
-static uint32_t ask(const struct iso_filter *f, uint32_t arch, long nr, uint64_t a0, uint64_t a1, uint64_t a2)
+static uint32_t ask(
+	const struct iso_filter *f, uint32_t arch, long nr, uint64_t a0, uint64_t a1, uint64_t a2)
 {
 	struct seccomp_data d = {.nr = (int)nr, .arch = arch, .args = {a0, a1, a2}};
 
@@ -140,7 +141,8 @@ static const char validated[] =
 
 TEST(default_allows_what_was_validated_and_nothing_else)
 {
-	static const char *const by_argument[] = {"clone", "ioctl", "socket", "socketpair", "personality"};
+	static const char *const by_argument[] = {
+		"clone", "ioctl", "socket", "socketpair", "personality"};
 	AUTO_FILTER struct iso_filter f = {0};
 	struct strv names = {0};
 	size_t allowed = 0;
@@ -166,7 +168,8 @@ TEST(default_allows_what_was_validated_and_nothing_else)
 			printf("# %s: %#x\n", name, got);
 			CHECK(!"the list and the filter agree");
 		}
-		if (got != SECCOMP_RET_ALLOW && got != RET_ERRNO(EPERM) && got != RET_ERRNO(ENOSYS)) {
+		if (got != SECCOMP_RET_ALLOW && got != RET_ERRNO(EPERM) &&
+			got != RET_ERRNO(ENOSYS)) {
 			printf("# %s: %#x\n", name, got);
 			CHECK(!"allowed, EPERM or ENOSYS");
 		}
@@ -179,13 +182,15 @@ TEST(default_allows_what_was_validated_and_nothing_else)
 
 TEST(refused_calls_say_eperm)
 {
-	static const char *const refused[] = {"mount", "umount2", "pivot_root", "unshare", "setns", "bpf",
-		"perf_event_open", "keyctl", "add_key", "request_key", "io_uring_setup", "io_uring_enter",
-		"io_uring_register", "ptrace", "process_vm_readv", "process_vm_writev", "kexec_load",
-		"init_module", "finit_module", "delete_module", "open_by_handle_at", "name_to_handle_at",
-		"userfaultfd", "swapon", "reboot", "settimeofday", "clock_settime", "syslog", "acct", "vmsplice",
-		"quotactl", "mbind", "fanotify_init", "sethostname", "fsopen", "open_tree", "move_mount",
-		"mount_setattr", "pidfd_getfd", "process_madvise", "io_setup", "mq_open", "personality"};
+	static const char *const refused[] = {"mount", "umount2", "pivot_root", "unshare", "setns",
+		"bpf", "perf_event_open", "keyctl", "add_key", "request_key", "io_uring_setup",
+		"io_uring_enter", "io_uring_register", "ptrace", "process_vm_readv",
+		"process_vm_writev", "kexec_load", "init_module", "finit_module", "delete_module",
+		"open_by_handle_at", "name_to_handle_at", "userfaultfd", "swapon", "reboot",
+		"settimeofday", "clock_settime", "syslog", "acct", "vmsplice", "quotactl", "mbind",
+		"fanotify_init", "sethostname", "fsopen", "open_tree", "move_mount",
+		"mount_setattr", "pidfd_getfd", "process_madvise", "io_setup", "mq_open",
+		"personality"};
 	AUTO_FILTER struct iso_filter f = {0};
 
 	CHECK_INT(default_filter(&f), 0);
@@ -243,18 +248,22 @@ TEST(ioctl_compares_the_low_half)
 	CHECK_INT(default_filter(&f), 0);
 	for (size_t h = 0; h < ARRAY_SIZE(halves); h++) {
 		for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
-			CHECK_INT(native(&f, SYS_ioctl, 0, halves[h] << 32 | refused[i], 0), RET_ERRNO(EPERM));
-		/* All neighbours, and every number that differs from a refused one in a bit or two. */
+			CHECK_INT(native(&f, SYS_ioctl, 0, halves[h] << 32 | refused[i], 0),
+				RET_ERRNO(EPERM));
+		/* All neighbours, and every number that differs from a refused one in a bit or two.
+		 */
 		for (uint32_t v = 0; v < 0x10000; v++) {
 			bool bad = v == TIOCSTI || v == TIOCLINUX || v == TIOCSETD || v == TIOCCONS;
 
-			if ((native(&f, SYS_ioctl, 0, halves[h] << 32 | v, 0) == SECCOMP_RET_ALLOW) == bad)
+			if ((native(&f, SYS_ioctl, 0, halves[h] << 32 | v, 0) ==
+				    SECCOMP_RET_ALLOW) == bad)
 				CHECK_INT(v, -1);
 		}
 		for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 			for (unsigned int b = 16; b < 32; b++)
 				CHECK_INT(native(&f, SYS_ioctl, 0,
-						  halves[h] << 32 | (refused[i] ^ (uint32_t)1 << b), 0),
+						  halves[h] << 32 | (refused[i] ^ (uint32_t)1 << b),
+						  0),
 					SECCOMP_RET_ALLOW);
 	}
 }
@@ -269,21 +278,25 @@ TEST(sockets_of_four_families)
 
 		for (uint64_t protocol = 0; protocol < 24; protocol++)
 			CHECK_INT(native(&f, SYS_socket, family, SOCK_STREAM, protocol),
-				plain || (family == AF_NETLINK && protocol == NETLINK_ROUTE) ?
-					SECCOMP_RET_ALLOW :
-					RET_ERRNO(EPERM));
+				plain || (family == AF_NETLINK && protocol == NETLINK_ROUTE)
+					? SECCOMP_RET_ALLOW
+					: RET_ERRNO(EPERM));
 		CHECK_INT(native(&f, SYS_socketpair, family, SOCK_STREAM, 0),
 			family == AF_UNIX ? SECCOMP_RET_ALLOW : RET_ERRNO(EPERM));
 	}
-	CHECK_INT(native(&f, SYS_socket, AF_ALG | (uint64_t)1 << 32, SOCK_SEQPACKET, 0), RET_ERRNO(EPERM));
+	CHECK_INT(native(&f, SYS_socket, AF_ALG | (uint64_t)1 << 32, SOCK_SEQPACKET, 0),
+		RET_ERRNO(EPERM));
 	/* An int argument may come with anything in its high half. */
-	CHECK_INT(native(&f, SYS_socket, AF_INET | (uint64_t)1 << 32, SOCK_STREAM, 0), SECCOMP_RET_ALLOW);
+	CHECK_INT(native(&f, SYS_socket, AF_INET | (uint64_t)1 << 32, SOCK_STREAM, 0),
+		SECCOMP_RET_ALLOW);
 	CHECK_INT(native(&f, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE | (uint64_t)1 << 32),
 		SECCOMP_RET_ALLOW);
 	for (unsigned int b = 8; b < 32; b++) {
-		CHECK(native(&f, SYS_socket, AF_INET | (uint64_t)1 << b, 0, 0) != SECCOMP_RET_ALLOW);
+		CHECK(native(&f, SYS_socket, AF_INET | (uint64_t)1 << b, 0, 0) !=
+			SECCOMP_RET_ALLOW);
 		CHECK(native(&f, SYS_socket, AF_NETLINK, 0, (uint64_t)1 << b) != SECCOMP_RET_ALLOW);
-		CHECK(native(&f, SYS_socketpair, AF_UNIX | (uint64_t)1 << b, 0, 0) != SECCOMP_RET_ALLOW);
+		CHECK(native(&f, SYS_socketpair, AF_UNIX | (uint64_t)1 << b, 0, 0) !=
+			SECCOMP_RET_ALLOW);
 	}
 }
 
@@ -295,11 +308,13 @@ TEST(clone_without_new_namespaces)
 
 	CHECK_INT(default_filter(&f), 0);
 	CHECK_INT(native(&f, SYS_clone, SIGCHLD, 0, 0), SECCOMP_RET_ALLOW);
-	CHECK_INT(native(&f, SYS_clone, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, 0, 0),
+	CHECK_INT(native(&f, SYS_clone,
+			  CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, 0, 0),
 		SECCOMP_RET_ALLOW);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		for (size_t k = 0; k < ARRAY_SIZE(flags); k++)
-			CHECK_INT(native(&f, SYS_clone, flags[i] | flags[k] | SIGCHLD, 0, 0), RET_ERRNO(EPERM));
+			CHECK_INT(native(&f, SYS_clone, flags[i] | flags[k] | SIGCHLD, 0, 0),
+				RET_ERRNO(EPERM));
 }
 
 TEST(personality_zero_and_query)
@@ -313,7 +328,8 @@ TEST(personality_zero_and_query)
 	for (unsigned int b = 0; b < 32; b++) {
 		CHECK_INT(native(&f, SYS_personality, (uint64_t)1 << b, 0, 0),
 			RET_ERRNO(b < 31 ? EPERM : ENOSYS));
-		CHECK(native(&f, SYS_personality, 0xffffffff ^ (uint64_t)1 << b, 0, 0) != SECCOMP_RET_ALLOW);
+		CHECK(native(&f, SYS_personality, 0xffffffff ^ (uint64_t)1 << b, 0, 0) !=
+			SECCOMP_RET_ALLOW);
 	}
 }
 
@@ -344,8 +360,9 @@ static int fails(long nr, long a, long b, long c)
 
 static int body_refused(void)
 {
-	static const long calls[] = {SYS_unshare, SYS_mount, SYS_bpf, SYS_keyctl, SYS_io_uring_setup,
-		SYS_perf_event_open, SYS_ptrace, SYS_setns, SYS_userfaultfd, SYS_pivot_root};
+	static const long calls[] = {SYS_unshare, SYS_mount, SYS_bpf, SYS_keyctl,
+		SYS_io_uring_setup, SYS_perf_event_open, SYS_ptrace, SYS_setns, SYS_userfaultfd,
+		SYS_pivot_root};
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 		if (fails(calls[i], 0, 0, 0) != EPERM)
@@ -431,7 +448,8 @@ TEST(children_by_other_doors_die)
 
 /* --- Profiles of others. --- */
 
-static struct spec_seccomp_rule *rule(struct spec_seccomp *p, int action, const char *call, size_t n_args)
+static struct spec_seccomp_rule *rule(
+	struct spec_seccomp *p, int action, const char *call, size_t n_args)
 {
 	struct spec_seccomp_rule *r;
 
@@ -574,12 +592,12 @@ TEST(a_deny_list_may_name_new_calls)
 
 TEST(every_architecture_of_the_spec)
 {
-	static const char *const little[] = {"SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_ARM",
-		"SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32",
-		"SCMP_ARCH_PPC64LE", "SCMP_ARCH_RISCV64"};
-	static const char *const big[] = {"SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32",
-		"SCMP_ARCH_PPC", "SCMP_ARCH_PPC64", "SCMP_ARCH_S390", "SCMP_ARCH_S390X", "SCMP_ARCH_PARISC",
-		"SCMP_ARCH_PARISC64"};
+	static const char *const little[] = {"SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32",
+		"SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64",
+		"SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_RISCV64"};
+	static const char *const big[] = {"SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64",
+		"SCMP_ARCH_MIPS64N32", "SCMP_ARCH_PPC", "SCMP_ARCH_PPC64", "SCMP_ARCH_S390",
+		"SCMP_ARCH_S390X", "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(little) + ARRAY_SIZE(big); i++) {
 		AUTO_PROFILE struct spec_seccomp p = {.default_action = SPEC_ACT_ERRNO};
@@ -695,7 +713,8 @@ TEST(every_word_allows_its_calls)
 			c += n + (c[n] == ' ');
 		}
 		/* It gives nothing else. */
-		CHECK(!strcmp(w->word, "modules") || by_name(&f, "init_module") == RET_ERRNO(EPERM));
+		CHECK(!strcmp(w->word, "modules") ||
+			by_name(&f, "init_module") == RET_ERRNO(EPERM));
 		CHECK_INT(by_name(&f, "kexec_load"), RET_ERRNO(EPERM));
 	}
 }
@@ -727,7 +746,8 @@ TEST(an_unknown_word_lists_the_words)
 
 	iso_seccomp_default(&p);
 	CHECK_INT(iso_seccomp_allow(&p, "everything", &err), -ENOENT);
-	CHECK(strstr(err.text, "everything") && strstr(err.text, " debug") && strstr(err.text, " compat"));
+	CHECK(strstr(err.text, "everything") && strstr(err.text, " debug") &&
+		strstr(err.text, " compat"));
 }
 
 /* --- The cache. --- */
@@ -821,8 +841,9 @@ static void damage_empty(int dir, const char *name)
 
 TEST(the_cache_is_used_and_damage_is_replaced)
 {
-	static void (*const damage[])(int, const char *) = {damage_truncate, damage_bit, damage_header,
-		damage_mode, damage_owner, damage_symlink, damage_fifo, damage_empty};
+	static void (*const damage[])(int, const char *) = {damage_truncate, damage_bit,
+		damage_header, damage_mode, damage_owner, damage_symlink, damage_fifo,
+		damage_empty};
 	AUTO_PROFILE struct spec_seccomp p = {0};
 	AUTO_FILTER struct iso_filter first = {0};
 	char dir[32];
