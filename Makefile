@@ -40,7 +40,7 @@ LIBS := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -lcgroup -lseccomp -lcap
 ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/rooms.txt)
 room_may  = $(shell sed -n 's/^$(1)://p' src/rooms.txt)
 room_src  = $(filter-out src/$(1)/main.c,$(wildcard src/$(1)/*.c))
-room_obj  = $(patsubst src/%.c,$(O)/%.o,$(call room_src,$(1)))
+room_obj  = $(patsubst src/%.c,$(O)/obj/%.o,$(call room_src,$(1)))
 # Archives in link order for a room: itself, then what it may know, most dependent first.
 room_order := cli jail oci agent isolation vm image net spec base
 room_libs  = $(foreach r,$(filter $(1) $(call room_may,$(1)),$(room_order)),$(O)/lib$(r).a)
@@ -63,7 +63,7 @@ $(O)/flags: FORCE
 $(O)/.libs-ok: src/packages.txt $(O)/flags
 	@tests/packages.sh --missing-sentence src/packages.txt $(CC) && touch $@
 
-$(O)/%.o: src/%.c $(O)/flags | $(O)/.libs-ok
+$(O)/obj/%.o: src/%.c $(O)/flags | $(O)/.libs-ok
 	@mkdir -p $(@D)
 	@$(if $(filter 0,$(V)),echo "  CC    $<")
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -81,7 +81,7 @@ room_closure = $(sort $(1) $(foreach r,$(call room_may,$(1)),$(call room_closure
 closure_libs = $(foreach r,$(filter $(call room_closure,$(1)),$(room_order)),$(O)/lib$(r).a)
 
 define program_rule
-$(1): $(O)/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
+$(1): $(O)/obj/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
 	@$$(if $$(filter 0,$$(V)),echo "  LINK  $$@")
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS) $$(LIBS_$$(notdir $$@))
 endef
