@@ -60,7 +60,7 @@ struct iso_cgroup {
 	char *path;	   /* owned: relative to the hierarchy's root, no leading slash; keep this one */
 	int dir_fd;	   /* v2 and hybrid: the v2 directory, to be born in; else -1.  Borrowed */
 	unsigned int hard; /* ISO_CTL_ bits whose limits really hold */
-	char soft_reason[256]; /* why not all do; "" when they do */
+	char soft_reason[512]; /* why not all do; "" when they do */
 	struct cgroup_set *set; /* owned */
 };
 #define ISO_CGROUP_INIT {.mode = ISO_CGROUP_NONE, .path = NULL, .dir_fd = -1, .set = NULL}
