@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "spec/spec.h"
@@ -56,8 +57,15 @@ int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, st
 
 /*
  * proc_fd is the root of a procfs (verified here, by its magic, at each write).  score is
- * -1000 .. 1000; with clamp, a score below what the caller may set becomes the lowest it may.
+ * -1000 .. 1000; with clamp, a score below what the caller may set leaves it as it is.
+ *
+ * In a user namespace neither works for oneself: lowering needs CAP_SYS_RESOURCE on the host,
+ * and a process that made itself undumpable may not even open its file.  So the parent sets it,
+ * by pid, while the child still waits to be mapped.
  */
+int iso_oom_score_set(int proc_fd, pid_t pid, int score, bool clamp, struct err *e)
+	__attribute__((nonnull));
+/* The caller's own. */
 int iso_oom_score_apply(int proc_fd, int score, bool clamp, struct err *e) __attribute__((nonnull));
 
 /*

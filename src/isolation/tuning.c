@@ -3,6 +3,7 @@
  * slate of signals.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ioprio.h>
 #include <linux/mempolicy.h>
 #include <linux/sched/types.h>
@@ -104,22 +105,51 @@ int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, st
 	return r;
 }
 
-int iso_oom_score_apply(int proc_fd, int score, bool clamp, struct err *e)
+static int open_oom_score(int proc_fd, pid_t pid, struct err *e)
 {
-	static const char path[] = "self/oom_score_adj";
-	char text[16];
+	char path[40] = "self/oom_score_adj";
+	AUTO_FD int fd = -1;
 	int r;
+
+	if (pid)
+		snprintf(path, sizeof(path), "%d/oom_score_adj", (int)pid);
+	fd = openat(proc_fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	if (fd < 0) {
+		err_sys(e, "cannot open '%s' of procfs", path);
+		if (e->code == EACCES)
+			return err_hint(e, "a process that is not dumpable belongs to root there");
+		return -e->code;
+	}
+	r = file_check_fs(fd, FILE_PROC, path, e);
+	return r < 0 ? r : fd_take(&fd);
+}
+
+int iso_oom_score_set(int proc_fd, pid_t pid, int score, bool clamp, struct err *e)
+{
+	AUTO_FD int fd = -1;
+	char text[16];
+	int n;
 
 	if (score < -OOM_SCORE_MAX || score > OOM_SCORE_MAX)
 		return err_set(e, ERANGE, "oom score %d is not in -1000..1000", score);
-	snprintf(text, sizeof(text), "%d", score);
-	r = file_write_kernel(proc_fd, path, FILE_PROC, text, e);
-	if (r != -EACCES && r != -EPERM)
-		return r;
-	/* Only lowering is refused, so what it is now is the lowest that is sure to be allowed. */
-	if (clamp)
+	fd = open_oom_score(proc_fd, pid, e);
+	if (fd < 0)
+		return fd;
+	n = snprintf(text, sizeof(text), "%d", score);
+	if (write(fd, text, (size_t)n) == n)
 		return 0;
-	return err_hint(e, "lowering it needs CAP_SYS_RESOURCE");
+	/* Only lowering is refused, so what it is now is the lowest that is sure to be allowed. */
+	if (clamp && (errno == EACCES || errno == EPERM))
+		return 0;
+	err_sys(e, "cannot set the oom score to %d", score);
+	if (e->code == EACCES || e->code == EPERM)
+		return err_hint(e, "lowering it needs CAP_SYS_RESOURCE on the host");
+	return -e->code;
+}
+
+int iso_oom_score_apply(int proc_fd, int score, bool clamp, struct err *e)
+{
+	return iso_oom_score_set(proc_fd, 0, score, clamp, e);
 }
 
 int iso_scheduler_apply(const struct spec_scheduler *s, struct err *e)

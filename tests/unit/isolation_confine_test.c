@@ -317,6 +317,47 @@ CHILD_TEST(oom_score_only_on_procfs)
 		strstr(err.text, "CAP_SYS_RESOURCE"));
 }
 
+static void write_proc(pid_t pid, const char *name, const char *text)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	EXPECT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* A parent sets it for a child in a user namespace, which could not do so itself. */
+CHILD_TEST(oom_score_by_the_parent)
+{
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), pidfd = -1, status;
+	char path[64], text[16] = "";
+	int pipes[2], fd;
+	pid_t pid;
+
+	EXPECT(pipe(pipes) == 0);
+	pid = proc_clone(CLONE_NEWUSER, -1, &pidfd);
+	if (!pid) {
+		close(pipes[1]);
+		EXPECT(read(pipes[0], text, 1) == 1);
+		EXPECT(setgid(0) == 0 && setuid(0) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0);
+		EXPECT(iso_oom_score_apply(proc, 500, true, &err) == -EACCES);
+		EXPECT(strstr(err.text, "dumpable") != NULL);
+		_exit(0);
+	}
+	EXPECT(pid > 0);
+	EXPECT(iso_oom_score_set(proc, pid, 300, false, &err) == 0);
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	EXPECT(read(fd, text, sizeof(text) - 1) > 0 && !strcmp(text, "300\n"));
+	write_proc(pid, "uid_map", "0 100000 10");
+	write_proc(pid, "gid_map", "0 100000 10");
+	EXPECT(write(pipes[1], "x", 1) == 1);
+	EXPECT(proc_wait(pidfd, &status) == 0 && status == 0);
+	EXPECT(iso_oom_score_set(proc, pid, 300, false, &err) < 0);
+}
+
 CHILD_TEST(scheduler_and_io_priority)
 {
 	struct spec_scheduler batch = {.policy = SCHED_BATCH, .nice = 5},
