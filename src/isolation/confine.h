@@ -49,9 +49,15 @@ int iso_signals_reset(struct err *e) __attribute__((nonnull));
 int iso_keyring_new(bool *ret_made, struct err *e) __attribute__((nonnull));
 
 /*
- * Resource limits.  clamp is for the manager's own defaults: what the caller may not raise is
- * set as high as may be.  Without it (OCI) that is -EPERM naming limit, value and ceiling.
+ * Resource limits.  clamp is for the manager's own defaults: what may not be raised is set as
+ * high as may be.  Without it (OCI) that is -EPERM naming limit, value and ceiling.
+ *
+ * Raising needs CAP_SYS_RESOURCE on the host, which no process in a user namespace has: its
+ * parent, who may have it, raises them by pid.
  */
+int iso_rlimits_set(pid_t pid, const struct spec_rlimit *limits, size_t n, bool clamp,
+	struct err *e) __attribute__((nonnull(5)));
+/* The caller's own. */
 int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, struct err *e)
 	__attribute__((nonnull(4)));
 

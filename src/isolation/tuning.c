@@ -64,8 +64,8 @@ static int limit_refused(const struct spec_rlimit *l, uint64_t ceiling, struct e
 	const char *name = spec_rlimit_names[l->type];
 
 	err_set(e, EPERM,
-		"cannot set '%s' to %s: the caller's hard limit is %s and it lacks "
-		"CAP_SYS_RESOURCE",
+		"cannot set '%s' to %s: the hard limit is %s and raising it needs CAP_SYS_RESOURCE "
+		"on the host",
 		name, limit_text(l->hard, asked), limit_text(ceiling, have));
 	if (l->type == RLIMIT_NOFILE && l->hard > ceiling)
 		return err_hint(e,
@@ -73,26 +73,27 @@ static int limit_refused(const struct spec_rlimit *l, uint64_t ceiling, struct e
 	return err_hint(e, "ask for at most that, or raise the caller's limit");
 }
 
-static int apply_limit(const struct spec_rlimit *l, bool clamp, struct err *e)
+static int set_limit(pid_t pid, const struct spec_rlimit *l, bool clamp, struct err *e)
 {
 	struct rlimit want = {.rlim_cur = l->soft, .rlim_max = l->hard}, now;
 	int resource = l->type;
 
-	if (syscall(SYS_prlimit64, 0, resource, &want, &now) == 0)
+	if (syscall(SYS_prlimit64, pid, resource, &want, &now) == 0)
 		return 0;
-	if (errno == EPERM && syscall(SYS_prlimit64, 0, resource, NULL, &now) == 0) {
+	if (errno == EPERM && syscall(SYS_prlimit64, pid, resource, NULL, &now) == 0) {
 		if (!clamp)
 			return limit_refused(l, now.rlim_max, e);
 		want.rlim_max = MIN(want.rlim_max, now.rlim_max);
 		want.rlim_cur = MIN(want.rlim_cur, want.rlim_max);
-		if (syscall(SYS_prlimit64, 0, resource, &want, NULL) == 0)
+		if (syscall(SYS_prlimit64, pid, resource, &want, NULL) == 0)
 			return 0;
 	}
 	return err_sys(e, "cannot set '%s' to %llu:%llu", spec_rlimit_names[l->type],
 		(unsigned long long)l->soft, (unsigned long long)l->hard);
 }
 
-int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, struct err *e)
+int iso_rlimits_set(
+	pid_t pid, const struct spec_rlimit *limits, size_t n, bool clamp, struct err *e)
 {
 	int r = 0;
 
@@ -100,9 +101,14 @@ int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, st
 		if (limits[i].type < 0 || limits[i].type >= RLIM_NLIMITS)
 			return err_set(
 				e, EINVAL, "unknown resource limit number %d", limits[i].type);
-		r = apply_limit(&limits[i], clamp, e);
+		r = set_limit(pid, &limits[i], clamp, e);
 	}
 	return r;
+}
+
+int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, struct err *e)
+{
+	return iso_rlimits_set(0, limits, n, clamp, e);
 }
 
 static int open_oom_score(int proc_fd, pid_t pid, struct err *e)

@@ -288,6 +288,26 @@ CHILD_TEST(rlimits_down_and_up)
 	EXPECT(iso_rlimits_apply(&down, 1, false, &err) == -EINVAL && strstr(err.text, "77"));
 }
 
+CHILD_TEST(rlimits_of_a_child)
+{
+	struct spec_rlimit l = {RLIMIT_NOFILE, 100, 200};
+	struct rlimit now;
+	int pidfd = -1, status;
+	pid_t pid = proc_clone(CLONE_NEWUSER, -1, &pidfd);
+
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	EXPECT(pid > 0);
+	EXPECT(iso_rlimits_set(pid, &l, 1, false, &err) == 0);
+	EXPECT(prlimit(pid, RLIMIT_NOFILE, NULL, &now) == 0 && now.rlim_cur == 100 &&
+		now.rlim_max == 200);
+	EXPECT(getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_max > 200);
+	EXPECT(proc_signal(pidfd, SIGKILL) == 0 && proc_wait(pidfd, &status) == 0);
+	EXPECT(iso_rlimits_set(pid, &l, 1, false, &err) == -ESRCH);
+}
+
 CHILD_TEST(oom_score_only_on_procfs)
 {
 	struct spec_user u = {.uid = 1234, .gid = 1234};
