@@ -52,6 +52,15 @@ int remove_tree(struct jail_env *env, const char *name, struct err *e) __attribu
 #define DEFAULT_CAPS 0x4fbull
 enum { DEFAULT_PIDS = 512 };
 
+/*
+ * life.c: brings a jail that does not run up without its program, calls fn with its init's
+ * pidfd, and takes it down again; its state is as before.
+ */
+int jail_visit(struct jail_env *env, const char *which,
+	int (*fn)(int init_pidfd, const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e),
+	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
+	__attribute__((nonnull(1, 2, 3, 4, 6)));
+
 /* def_check.c: the number of "CAP_X", "cap_x" or "x", or -1. */
 int cap_number(const char *name) __attribute__((nonnull));
 int limits_check(const struct jail_limits *l, struct err *e) __attribute__((nonnull));

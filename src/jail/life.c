@@ -207,7 +207,7 @@ struct starting {
 	const char *name;
 	const struct jail_def *def;
 	const struct jail_start_opts *o;
-	bool ephemeral, attached;
+	bool ephemeral, attached, visit;
 };
 
 static void supervisor(const struct starting *g, int channel, const char *trace)
@@ -217,6 +217,7 @@ static void supervisor(const struct starting *g, int channel, const char *trace)
 		.name = g->name,
 		.def = g->def,
 		.ephemeral = g->ephemeral,
+		.visit = g->visit,
 		.attached = g->attached,
 		.rows = g->o->rows,
 		.cols = g->o->cols,
@@ -375,6 +376,86 @@ int jail_run(struct jail_env *env, const char *name, const struct jail_def *give
 		ret_name[JAIL_NAME_MAX] = '\0';
 	}
 	idx_slot_unlock(ix, g.slot);
+	return r;
+}
+
+/* ---- visit ---- */
+
+/* The same tree and ids, but no program, no log, no policy: only somebody to enter by. */
+static void make_quiet(struct jail_def *def)
+{
+	strv_release(&def->args);
+	def->persist = def->init = true;
+	def->has_init = false;
+	def->terminal = false;
+	def->log.none = true;
+	def->restart.policy = JAIL_RESTART_NO;
+	def->limits.has_wall_ms = false;
+	def->net = JAIL_NET_NONE;
+	def->has_stop_timeout_ms = true;
+	def->stop_timeout_ms = 0;
+}
+
+static int visit_up(const struct starting *g,
+	int (*fn)(int, const struct jail_cp_opts *, uint64_t *, struct err *),
+	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
+{
+	struct jail_attach a = JAIL_ATTACH_INIT;
+	struct msg answer;
+	struct err none = {0};
+	uint64_t bytes = 0;
+	int init = -1, status, r;
+
+	if (bring_up(g, &a, e) < 0)
+		return -e->code;
+	r = client_request(
+		a.ctl_fd, &(struct msg){.kind = MSG_PIDFD}, NULL, 0, NULL, 0, &answer, &init, e);
+	if (!r)
+		r = fn(init, o, &bytes, e);
+	fd_close(&init);
+	if (client_request(a.ctl_fd, &(struct msg){.kind = MSG_STOP, .flag = 1}, NULL, 0, NULL, 0,
+		    &answer, NULL, &none) == 0)
+		while (waitpid(a.supervisor, &status, 0) < 0 && errno == EINTR)
+			;
+	jail_attach_release(&a);
+	if (ret_bytes)
+		*ret_bytes = bytes;
+	return r;
+}
+
+int jail_visit(struct jail_env *env, const char *which,
+	int (*fn)(int init_pidfd, const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e),
+	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
+{
+	struct jail_def def = JAIL_DEF_INIT;
+	struct jail_start_opts quiet = {0};
+	struct starting g = {.env = env, .def = &def, .o = &quiet, .visit = true};
+	struct idx_record rec, now, *w;
+	struct err none = {0};
+	int r;
+
+	if (hold_slot(env, which, &g.slot, &rec, e) < 0)
+		return -e->code;
+	g.name = rec.name;
+	r = prepare_start(env, g.slot, &rec, &def, e);
+	if (!r) {
+		make_quiet(&def);
+		r = visit_up(&g, fn, o, ret_bytes, e);
+		idx_own(env->index, g.slot, &none);
+		idx_disown(env->index, g.slot);
+		repair_locked(env, g.slot, &none);
+		if (idx_read(env->index, g.slot, &now)) {
+			w = idx_edit(env->index, g.slot);
+			w->state = rec.state;
+			w->exit_code = rec.exit_code;
+			w->started_ms = rec.started_ms;
+			w->stopped_ms = rec.stopped_ms;
+			w->flags = rec.flags;
+			idx_done(env->index, g.slot);
+		}
+	}
+	jail_def_release(&def);
+	idx_slot_unlock(env->index, g.slot);
 	return r;
 }
 

@@ -73,7 +73,8 @@ void super_event(struct super *s, enum jail_event_kind kind, int value, const ch
 {
 	AUTO_FREE char *shown = detail ? str_visible(detail) : NULL;
 
-	idx_event(s->up.env->index, kind, s->name, s->jid, value, shown);
+	if (!s->visit)
+		idx_event(s->up.env->index, kind, s->name, s->jid, value, shown);
 }
 
 static void record_up(struct super *s)
@@ -515,6 +516,7 @@ void super_main(const struct super_start *st)
 	s->epoll_fd = s->reserve_fd = -1;
 	s->kill_at = s->nudge_at = s->restart_at = s->wall_at = NEVER;
 	s->ephemeral = s->up.ephemeral = st->ephemeral;
+	s->visit = st->visit;
 	s->up.attached = st->attached;
 	s->up.rows = st->rows, s->up.cols = st->cols;
 	s->up.trace = st->trace;
@@ -544,7 +546,7 @@ void super_main(const struct super_start *st)
 	if (s->phase == PHASE_ENDED && s->up.jail.pidfd >= 0)
 		unwatch(s);
 	down_run(&s->up, UP_FIRST);
-	if (!s->ephemeral)
+	if (!s->ephemeral && !s->visit)
 		keep_last(s);
 	record_end(s);
 	tell_end(s);

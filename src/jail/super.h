@@ -15,6 +15,7 @@ struct super_start {
 	const char *name;
 	const struct jail_def *def; /* with made.* filled */
 	bool ephemeral, attached;
+	bool visit; /* for jail cp: leaves no trace in events and last.json */
 	int stdio[3];
 	uint16_t rows, cols;
 	const char *trace; /* absolute, or NULL */

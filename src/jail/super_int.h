@@ -49,7 +49,7 @@ struct super {
 	struct conn *holder; /* of the terminal */
 	enum phase phase;
 	int code; /* of the program, when it has ended */
-	bool oom_killed, persist, terminal, ephemeral;
+	bool oom_killed, persist, terminal, ephemeral, visit;
 	uint32_t restart_max, restarts;
 	int restart; /* enum jail_restart */
 	int stop_signal;

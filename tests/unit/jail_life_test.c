@@ -33,8 +33,8 @@ static void make_root(void)
 	AUTO_FREE char *cmd = NULL;
 	static const char *const dirs[] = {
 		"root", "root/bin", "root/etc", "root/tmp", "state", "run"};
-	static const char *const names[] = {
-		"sh", "cat", "sleep", "true", "false", "id", "echo", "kill", "ls", "touch", "stty"};
+	static const char *const names[] = {"sh", "cat", "sleep", "true", "false", "id", "echo",
+		"kill", "ls", "touch", "stty", "mkfifo"};
 	struct buf b = {0};
 	struct err e = {0};
 	int bin, fd;
@@ -335,6 +335,71 @@ TEST(limits_change_live)
 	CHECK_INT(jail_resume(&env, "limits", &e), 0);
 	CHECK_STR(e.text, "");
 	CHECK_INT(jail_destroy(&env, "limits", JAIL_FORCE, &e), 0);
+	jail_def_release(&def);
+}
+
+static char *slurp(const char *path)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct buf b = {0};
+	struct err e = {0};
+
+	if (fd < 0 || file_read_fd(fd, path, 1 << 20, &b, &e) < 0)
+		buf_adds(&b, "(none)");
+	return b.p;
+}
+
+static int copy(const char *name, bool in, const char *inside, const char *host, struct err *e)
+{
+	const struct jail_cp_opts o = {.in = in, .jail_path = inside, .host_path = host};
+	uint64_t bytes = 0;
+
+	return jail_cp(&env, name, &o, &bytes, e);
+}
+
+TEST(files_go_in_and_out)
+{
+	struct jail_def def = def_sh("exec sleep 1000");
+	AUTO_FREE char *host = str_fmt("%s/file", top), *back = str_fmt("%s/back", top),
+		       *tree = str_fmt("%s/etc", top);
+	AUTO_FREE char *in_tree = str_fmt("%s/etc/passwd", top), *evil = str_fmt("%s/evil", top);
+	struct err e = {0};
+	struct jail_info info;
+	char out[256];
+	FILE *f = fopen(host, "w");
+
+	fputs("from the host\n", f);
+	fclose(f);
+	CHECK_INT(jail_create(&env, "cp", &def, &e), 0);
+	/* Not running: it is entered all the same, and is as before afterwards. */
+	CHECK_INT(copy("cp", true, host + 0, host, &e), -ENOENT);
+	CHECK_INT(copy("cp", true, "/new", host, &e), 0);
+	CHECK_INT(jail_find(&env, "cp", &info, &e), 0);
+	CHECK_INT(info.state, JAIL_CREATED);
+	CHECK_INT(jail_start(&env, "cp", &(struct jail_start_opts){0}, NULL, &e), 0);
+	CHECK_INT(exec_output("cp", "cat /new; echo changed >/new; cd /tmp; echo -n x >a; mkfifo p",
+			  NULL, out, sizeof(out)),
+		0);
+	CHECK_STR(out, "from the host\n");
+	CHECK_INT(copy("cp", false, "/new", back, &e), 0);
+	AUTO_FREE char *got = slurp(back);
+	CHECK_STR(got, "changed\n");
+	CHECK_INT(copy("cp", false, "/etc", top, &e), 0);
+	AUTO_FREE char *passwd = slurp(in_tree);
+	CHECK(strstr(passwd, "web:x:33") != NULL);
+	/* A FIFO is told, not waited for. */
+	CHECK_INT(copy("cp", false, "/tmp/p", back, &e), -EINVAL);
+	/* What the jail links to elsewhere stays a link, and a path through it stays inside. */
+	CHECK_INT(exec_output("cp", "ln -s /etc/passwd /leak; ln -s / /r", NULL, out, sizeof(out)),
+		0);
+	CHECK_INT(copy("cp", false, "/leak", evil, &e), 0);
+	CHECK(readlink(evil, out, sizeof(out)) == 11);
+	CHECK_INT(copy("cp", true, "/r/../../new2", host, &e), 0);
+	CHECK_INT(exec_output("cp", "cat /new2", NULL, out, sizeof(out)), 0);
+	CHECK_STR(out, "from the host\n");
+	CHECK(access("/new2", F_OK) < 0);
+	CHECK_INT(copy("cp", false, "/nosuch", back, &e), -ENOENT);
+	CHECK_INT(jail_destroy(&env, "cp", JAIL_FORCE, &e), 0);
 	jail_def_release(&def);
 }
 
