@@ -196,6 +196,19 @@ static void add_device_rules(struct spec_resources *r)
 		add_rule(r, true, "c", allowed[i][0], allowed[i][1], "rw");
 }
 
+/*
+ * Inside a user namespace nobody can make a node, and the kernel opens none on an overlay or
+ * tmpfs mounted there.  Nodes can only come from a folder of the host that is mounted as it
+ * is: then the control group decides too.
+ */
+static bool wants_device_rules(const struct jail_def *def)
+{
+	for (size_t i = 0; i < def->n_volumes; i++)
+		if (def->volumes[i].dev)
+			return true;
+	return def->n_devices || def->root.rw;
+}
+
 static int add_device(
 	const struct jail_device *d, struct spec *spec, struct spec_resources *r, struct err *e)
 {
@@ -551,7 +564,8 @@ static int build(const struct jail_env *env, const char *name, const struct jail
 		map_range(&spec->linux, def->made.id_base, def->made.id_count);
 	else
 		ids_user_map(spec, env->uid, env->gid, &root_inside);
-	add_device_rules(c->resources);
+	if (wants_device_rules(def))
+		add_device_rules(c->resources);
 	if (make_root(env, def, layer_path, c, e) < 0 ||
 		compose_limits(&def->limits, true, c->resources, e) < 0 ||
 		make_mounts(env, def, hostname, run_path, root_inside, c, e) < 0 ||

@@ -211,7 +211,7 @@ static int cgroup_do(struct up *u, struct err *e)
 	AUTO_FREE char *path = env_cgroup(u->env, u->name);
 	struct idx_record *r;
 
-	if (iso_cgroup_create(path, u->c->resources, &u->cg, e) < 0)
+	if (iso_cgroup_create(path, u->c->resources, ISO_CGROUP_LEAN, &u->cg, e) < 0)
 		return -e->code;
 	r = idx_edit(u->env->index, u->slot);
 	r->flags = u->cg.soft_reason[0] ? r->flags | IDX_SOFT : r->flags & ~(uint32_t)IDX_SOFT;

@@ -458,7 +458,7 @@ TEST(the_jail_is_in_its_control_groups)
 	p.args = (struct strv){0};
 	strv_add(&p.args, "/bin/cat");
 	strv_add(&p.args, "/proc/self/cgroup");
-	CHECK_INT(iso_cgroup_create(path, &res, &cg, &f.e), 0);
+	CHECK_INT(iso_cgroup_create(path, &res, 0, &cg, &f.e), 0);
 	f.o.cgroup = &cg;
 	CHECK_INT(iso_create(&f.o, &j, &f.e), 0);
 	CHECK_INT(iso_start(&j, &f.e), 0);
