@@ -18,7 +18,7 @@ struct super_start {
 	int stdio[3];
 	uint16_t rows, cols;
 	const char *trace; /* absolute, or NULL */
-	int channel;	   /* our end of the pair whose other end the starter holds */
+	int channel; /* our end of the pair whose other end the starter holds */
 };
 
 /* Brings the jail up, tells the starter, and serves until it is down. */
