@@ -419,10 +419,11 @@ static int make_last(int parent_fd, const char *name, const char *path, struct e
 	return mkdirat(parent_fd, name, 0755) < 0 ? -errno : 0;
 }
 
-/* Makes one component below *parent and moves *parent on to it. */
-static int make_component(struct cgroup_set *set, struct cgroup_hier *h, int *parent, const char *at, unsigned int want,
+/* Makes one component below *fd (-EBADF: the top) and moves *fd on to it. */
+static int make_component(struct cgroup_set *set, struct cgroup_hier *h, int *fd, const char *at, unsigned int want,
 	struct err *e)
 {
+	int parent = *fd < 0 ? h->top_fd : *fd;
 	size_t n = strcspn(at, "/");
 	bool last = !at[n];
 	AUTO_FREE char *name = str_dup_n(at, n);
@@ -432,32 +433,34 @@ static int make_component(struct cgroup_set *set, struct cgroup_hier *h, int *pa
 	int r;
 
 	/* What is missing here is missed, and said, only if a limit needs it. */
-	if (h->ops->before(h, *parent, above, want, &soft) < 0)
+	if (h->ops->before(h, parent, above, want, &soft) < 0)
 		snprintf(set->why_not, sizeof(set->why_not), "%.*s", (int)sizeof(set->why_not) - 1, soft.text);
 	if (last)
-		r = make_last(*parent, name, h->path, e);
+		r = make_last(parent, name, h->path, e);
 	else
-		r = mkdirat(*parent, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
+		r = mkdirat(parent, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
 	if (r < 0)
 		return r;
 	h->made |= last;
-	child = openat(*parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	child = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (child < 0)
 		return -errno;
-	r = h->ops->after(h, *parent, child, e);
+	r = h->ops->after(h, parent, child, e);
 	if (r < 0)
 		return r;
-	fd_close(parent);
-	*parent = fd_take(&child);
+	fd_close(fd);
+	*fd = fd_take(&child);
 	return 0;
 }
 
 static int make_once(struct cgroup_set *set, struct cgroup_hier *h, unsigned int want, struct err *e)
 {
-	AUTO_FD int fd = path_try(h->top_fd, *h->base ? h->base : ".", O_PATH | O_DIRECTORY, PATH_NO_XDEV);
+	AUTO_FD int fd = -EBADF;
 	const char *at = h->path + (*h->base ? strlen(h->base) + 1 : 0);
-	int r = fd < 0 ? fd : 0;
+	int r = 0;
 
+	if (*h->base)
+		r = fd = path_try(h->top_fd, h->base, O_PATH | O_DIRECTORY, PATH_NO_XDEV);
 	while (r >= 0 && *at) {
 		r = make_component(set, h, &fd, at, want, e);
 		at += strcspn(at, "/");
@@ -558,12 +561,14 @@ static int remove_group(struct cgroup_hier *h, uint64_t deadline_ms, struct err 
 		return r;
 	fd_close(&h->dir_fd);
 	fd_close(&h->tasks_fd);
-	parent = path_try(h->top_fd, *dir ? dir : ".", O_PATH | O_DIRECTORY, PATH_NO_XDEV);
-	if (parent == -ENOENT)
-		return 0;
-	if (parent < 0)
-		return err_set(e, -parent, "cannot open cgroup '%s': %s", dir, strerrordesc_np(-parent));
-	r = cgroup_tree_remove(parent, name, deadline_ms, e);
+	if (*dir) {
+		parent = path_try(h->top_fd, dir, O_PATH | O_DIRECTORY, PATH_NO_XDEV);
+		if (parent == -ENOENT)
+			return 0;
+		if (parent < 0)
+			return err_set(e, -parent, "cannot open cgroup '%s': %s", dir, strerrordesc_np(-parent));
+	}
+	r = cgroup_tree_remove(*dir ? parent : h->top_fd, name, deadline_ms, e);
 	if (r >= 0)
 		remove_parent(h);
 	return r;

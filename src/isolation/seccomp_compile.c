@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "isolation/seccomp_fold.h"
 
 enum {
 	ERRNO_MAX = 4095, /* the kernel's: larger ones are cut to it silently */
@@ -450,6 +451,8 @@ int iso_filter_compile(
 		r = add_rule(&c, &profile->syscalls[i], e);
 	if (!r)
 		r = export(&c, &b, e);
+	if (!r)
+		r = iso_filter_fold(&b, e);
 	if (r < 0)
 		return r;
 	buf_release(ret);
