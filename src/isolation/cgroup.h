@@ -81,15 +81,17 @@ enum iso_cgroup_mode iso_cgroup_probe(unsigned int *ret_controllers, struct err 
 char *iso_cgroup_path(const char *name) __attribute__((malloc, returns_nonnull, nonnull));
 
 /*
- * Makes the group path in every mounted hierarchy, sets resources (may be NULL), and installs
+ * Makes the group path in every mounted hierarchy (ISO_CGROUP_LEAN: where a limit of res needs
+ * it; update and freeze make it in more when they need one), sets resources (may be NULL), and installs
  * the device rules (v1 devices, v2 BPF).  A leading slash is accepted; "", "." and ".."
  * components are -EINVAL.  An existing empty group of that path is replaced by a new one; one
  * with processes in it is -EBUSY.  On failure nothing is left.  For root a limit that cannot be
  * set is an error naming file, value and remedy.  For plain users, whose subtree may lack a
  * controller, its bit is missing in ret->hard and soft_reason says why: the caller decides.
  */
-int iso_cgroup_create(const char *path, const struct spec_resources *res, struct iso_cgroup *ret, struct err *e)
-	__attribute__((nonnull(1, 3, 4)));
+enum { ISO_CGROUP_LEAN = 1 };
+int iso_cgroup_create(const char *path, const struct spec_resources *res, unsigned int flags, struct iso_cgroup *ret,
+	struct err *e) __attribute__((nonnull(1, 4, 5)));
 /*
  * Opens an existing one, for ready, attach, update, stats, kill, destroy; -ENOENT when no
  * hierarchy has it.  path is what create was given, or (better) the path that it left in the

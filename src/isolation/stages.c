@@ -19,7 +19,7 @@
 void start_init(struct start *s)
 {
 	*s = (struct start){.proc_fd = -1, .p_sync = -1, .c_sync = -1, .root_fd = -1, .layer_fd = -1,
-		.scratch_fd = -1, .new_root_fd = -1, .mask_fd = -1, .devpts_fd = -1, .pty_slave_fd = -1,
+		.scratch_fd = -1, .new_root_fd = -1, .mask_fd = -1, .devpts_fd = -1, .proc_mnt_fd = -1, .pty_slave_fd = -1,
 		.trace_fd = -1};
 	for (int k = 0; k < SPEC_NS_KINDS; k++)
 		s->ns_join[k] = -1;
@@ -28,7 +28,7 @@ void start_init(struct start *s)
 void start_release(struct start *s)
 {
 	int *fds[] = {&s->proc_fd, &s->p_sync, &s->c_sync, &s->root_fd, &s->layer_fd, &s->scratch_fd,
-		&s->new_root_fd, &s->mask_fd, &s->devpts_fd, &s->pty_slave_fd, &s->trace_fd};
+		&s->new_root_fd, &s->mask_fd, &s->devpts_fd, &s->proc_mnt_fd, &s->pty_slave_fd, &s->trace_fd};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fd_close(fds[i]);

@@ -27,10 +27,11 @@ enum { MOUNTINFO_BYTES_MAX = 4 << 20, ETC_DEPTH = 16, MASKS_MAX = 2000 };
 /* Writable and empty. */
 static const char *const emptied[] = {"/home", "/root", "/tmp", "/run", "/var/tmp"};
 /* The system's own folders, which stay.  What else stands in / is somebody's, and is hidden. */
-static const char *const system_dirs[] = {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "opt",
-	"proc", "sbin", "sys", "usr", "var"};
+static const char *const system_dirs[] = {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64",
+	"libx32", "opt", "proc", "sbin", "sys", "usr", "var"};
 /* In /var: what people and services leave behind. */
-static const char *const private_var[] = {"/var/log", "/var/spool", "/var/mail", "/var/backups", "/var/crash"};
+static const char *const private_var[] = {
+	"/var/log", "/var/spool", "/var/mail", "/var/backups", "/var/crash"};
 
 struct scan {
 	struct spec *spec;
@@ -87,7 +88,9 @@ static int scan_entry(struct scan *s, DIR *d, const char *dir, const struct dire
 		return errno == ENOENT ? 0 : err_sys(s->e, "cannot examine '%s'", path);
 	if (!stranger_reads(&st)) {
 		if (s->spec->linux.masked_paths.n >= MASKS_MAX)
-			return err_set(s->e, E2BIG, "cannot hide what is private in '%s': there is too much of it; use --root",
+			return err_set(s->e, E2BIG,
+				"cannot hide what is private in '%s': there is too much of it; use "
+				"--root",
 				dir);
 		hide(s, path);
 		return 0;
@@ -97,7 +100,8 @@ static int scan_entry(struct scan *s, DIR *d, const char *dir, const struct dire
 		hide(s, path);
 		return 0;
 	}
-	return S_ISDIR(st.st_mode) && depth ? scan_dir(s, dirfd(d), de->d_name, path, depth - 1) : 0;
+	return S_ISDIR(st.st_mode) && depth ? scan_dir(s, dirfd(d), de->d_name, path, depth - 1)
+					    : 0;
 }
 
 static int scan_dir(struct scan *s, int parent, const char *name, const char *path, int depth)
@@ -107,7 +111,9 @@ static int scan_dir(struct scan *s, int parent, const char *name, const char *pa
 	DIR *d;
 
 	if (fd < 0)
-		return errno == ENOENT || errno == ELOOP || errno == ENOTDIR ? 0 : err_sys(s->e, "cannot list '%s'", path);
+		return errno == ENOENT || errno == ELOOP || errno == ENOTDIR
+			       ? 0
+			       : err_sys(s->e, "cannot list '%s'", path);
 	d = fdopendir(fd);
 	if (!d) {
 		close(fd);
@@ -136,7 +142,8 @@ static int hide_foreign(struct scan *s)
 			continue;
 		if (in_list(system_dirs, ARRAY_SIZE(system_dirs), de->d_name) ||
 			in_list(emptied, ARRAY_SIZE(emptied), path) ||
-			fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISLNK(st.st_mode))
+			fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			S_ISLNK(st.st_mode))
 			continue;
 		if (S_ISDIR(st.st_mode) || !stranger_reads(&st))
 			hide(s, path);
@@ -150,7 +157,8 @@ static int hide_private(struct scan *s, bool mapped)
 	static const struct {
 		const char *name, *path;
 		int depth;
-	} rules[] = {{"etc", "/etc", ETC_DEPTH}, {"var", "/var", 2}, {"opt", "/opt", 1}, {"boot", "/boot", 1}};
+	} rules[] = {{"etc", "/etc", ETC_DEPTH}, {"var", "/var", 2}, {"opt", "/opt", 1},
+		{"boot", "/boot", 1}};
 	int r = hide_foreign(s);
 
 	if (r < 0)
@@ -189,7 +197,8 @@ static void unescape(char *s)
 
 static bool wanted_submount(const char *path)
 {
-	static const char *const below[] = {"/usr", "/boot", "/opt", "/etc", "/var", "/lib", "/bin", "/sbin"};
+	static const char *const below[] = {
+		"/usr", "/boot", "/opt", "/etc", "/var", "/lib", "/bin", "/sbin"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(private_var); i++)
 		if (path_is_below(path, private_var[i]))
@@ -205,12 +214,13 @@ static bool wanted_submount(const char *path)
 /* An overlay shows one filesystem; the system's other ones are bound over it, read-only. */
 static int bind_submounts(struct scan *s, bool mapped)
 {
-	const char *const plain[] = {"bind", "ro", "nosuid", "nodev", mapped ? "idmap" : NULL, NULL};
+	const char *const plain[] = {
+		"bind", "ro", "nosuid", "nodev", mapped ? "idmap" : NULL, NULL};
 	AUTO_FD int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	AUTO_BUF struct buf b = {0};
 	char *save = NULL;
-	int r = fd < 0 ? err_sys(s->e, "cannot open '/proc/self/mountinfo'") :
-			 file_read_fd(fd, "/proc/self/mountinfo", MOUNTINFO_BYTES_MAX, &b, s->e);
+	int r = fd < 0 ? err_sys(s->e, "cannot open '/proc/self/mountinfo'")
+		       : file_read_fd(fd, "/proc/self/mountinfo", MOUNTINFO_BYTES_MAX, &b, s->e);
 
 	if (r < 0)
 		return r;
@@ -226,7 +236,8 @@ static int bind_submounts(struct scan *s, bool mapped)
 	return 0;
 }
 
-int compose_host_root(const struct jail_env *env, const struct jail_def *def, struct spec *spec, struct err *e)
+int compose_host_root(
+	const struct jail_env *env, const struct jail_def *def, struct spec *spec, struct err *e)
 {
 	struct scan s = {.spec = spec, .work = def->root.work, .e = e};
 	bool mapped = env->root;
@@ -235,9 +246,11 @@ int compose_host_root(const struct jail_env *env, const struct jail_def *def, st
 		return -e->code;
 	for (size_t i = 0; i < ARRAY_SIZE(emptied); i++)
 		if (access(emptied[i], F_OK) == 0)
-			add_tmpfs(spec, emptied[i], strstr(emptied[i], "tmp") ? "mode=1777" : "mode=0755");
+			add_tmpfs(spec, emptied[i],
+				strstr(emptied[i], "tmp") ? "mode=1777" : "mode=0755");
 	if (def->root.work) {
-		const char *const options[] = {"rbind", "nosuid", "nodev", mapped ? "ridmap" : NULL, NULL};
+		const char *const options[] = {
+			"rbind", "nosuid", "nodev", mapped ? "ridmap" : NULL, NULL};
 
 		spec_add_mount(spec, def->root.work, "bind", def->root.work, options);
 	}

@@ -35,7 +35,9 @@ static bool parse_stat(const char *text, struct jail_proc *p, uint64_t boot_ms)
 	long rss;
 	int ppid;
 
-	if (!s || sscanf(s + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu %*u %ld",
+	if (!s || sscanf(s + 1,
+			  " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d "
+			  "%*d %llu %*u %ld",
 			  &p->state, &ppid, &utime, &stime, &start, &rss) != 6)
 		return false;
 	p->parent_pid = ppid;
@@ -47,7 +49,9 @@ static bool parse_stat(const char *text, struct jail_proc *p, uint64_t boot_ms)
 
 static uint32_t inner_id(uint32_t id, const struct idx_record *rec)
 {
-	return rec->id_count && id >= rec->id_base && id - rec->id_base < rec->id_count ? id - rec->id_base : id;
+	return rec->id_count && id >= rec->id_base && id - rec->id_base < rec->id_count
+		       ? id - rec->id_base
+		       : id;
 }
 
 static void parse_status(const char *text, struct jail_proc *p, const struct idx_record *rec)
@@ -141,7 +145,8 @@ static int pids_by_namespace(pid_t init, pid_t **ret, size_t *ret_n, struct err 
 		if (!isdigit((unsigned char)de->d_name[0]))
 			continue;
 		snprintf(path, sizeof(path), "%s/ns/pid", de->d_name);
-		if (fstatat(dirfd(d), path, &other, 0) < 0 || other.st_ino != own.st_ino || other.st_dev != own.st_dev)
+		if (fstatat(dirfd(d), path, &other, 0) < 0 || other.st_ino != own.st_ino ||
+			other.st_dev != own.st_dev)
 			continue;
 		*ret = mem_grow(*ret, &cap, *ret_n + 1, sizeof(**ret));
 		(*ret)[(*ret_n)++] = (pid_t)strtol(de->d_name, NULL, 10);
@@ -150,7 +155,8 @@ static int pids_by_namespace(pid_t init, pid_t **ret, size_t *ret_n, struct err 
 	return 0;
 }
 
-int jail_ps(struct jail_env *env, const char *which, struct jail_proc **ret, size_t *ret_n, struct err *e)
+int jail_ps(struct jail_env *env, const char *which, struct jail_proc **ret, size_t *ret_n,
+	struct err *e)
 {
 	uint64_t boot_ms = time_wall_ms() - time_mono_ms();
 	struct iso_cgroup cg = ISO_CGROUP_INIT;
