@@ -179,7 +179,8 @@ int iso_scheduler_apply(const struct spec_scheduler *s, struct err *e)
 	err_sys(e, "cannot set the scheduler to policy '%s', nice %d, priority %d",
 		spec_sched_names[s->policy], s->nice, s->priority);
 	if (e->code == EPERM)
-		return err_hint(e, "real-time policies and raising the priority need CAP_SYS_NICE");
+		return err_hint(e, "real-time policies and raising the priority need CAP_SYS_NICE "
+				   "on the host");
 	return -e->code;
 }
 
@@ -195,7 +196,7 @@ int iso_io_priority_apply(const struct spec_io_priority *p, struct err *e)
 	err_sys(e, "cannot set the io priority to class '%s', level %d",
 		spec_ioprio_names[p->io_class], p->priority);
 	if (e->code == EPERM)
-		return err_hint(e, "the real-time class needs CAP_SYS_NICE");
+		return err_hint(e, "the real-time class needs CAP_SYS_NICE on the host");
 	return -e->code;
 }
 
