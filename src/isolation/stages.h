@@ -146,6 +146,9 @@ int devices_plan(struct start *s, struct err *e);
 int devices_make(struct start *s, struct err *e);
 int console_make(struct start *s, struct err *e);
 
+/* P for C or a joiner: ceilings of limits and the OOM score, by pid */
+int serve_limits(struct start *s, pid_t pid, struct err *e);
+
 /* identity.c: what C is called and how it talks before it has a program */
 int identity_root(struct start *s, struct err *e);
 int identity_names(struct start *s, struct err *e);
