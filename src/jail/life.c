@@ -560,6 +560,42 @@ int remove_tree(struct jail_env *env, const char *name, struct err *e)
 	return -e->code;
 }
 
+/*
+ * Something mounted in the jail's folder is somebody else's: told before anything is touched.
+ * path_rmtree would stop at it too, but in the middle.
+ */
+static int check_mounts(struct jail_env *env, const char *name, struct err *e)
+{
+	AUTO_FD int info = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	AUTO_FD int dir =
+		openat(env->jails_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_BUF struct buf b = {0};
+	char link[32], own[4096], point[4097], *save = NULL;
+	ssize_t n;
+
+	if (dir < 0)
+		return 0;
+	if (info < 0)
+		return err_sys(e, "cannot open '/proc/self/mountinfo'");
+	n = readlink(path_of_fd(dir, link), own, sizeof(own) - 1);
+	if (n < 0)
+		return err_sys(e, "cannot examine the folder of jail '%s'", name);
+	own[n] = '\0';
+	if (file_read_fd(info, "/proc/self/mountinfo", MOUNTINFO_BYTES_MAX, &b, e) < 0)
+		return -e->code;
+	for (char *line = strtok_r(b.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (sscanf(line, "%*s %*s %*s %*s %4096s", point) != 1)
+			continue;
+		mountinfo_unescape(point);
+		if (path_is_below(point, own))
+			return err_set(e, EBUSY,
+				"cannot destroy jail '%s': something is mounted on '%s'; unmount "
+				"it first",
+				name, point);
+	}
+	return 0;
+}
+
 static int remove_jail(
 	struct jail_env *env, uint32_t slot, const struct idx_record *rec, struct err *e)
 {
