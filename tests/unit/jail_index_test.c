@@ -27,7 +27,8 @@ static struct jail_env open_env(void)
 
 static uint32_t claim(struct jail_env *env, const char *name, uint32_t base)
 {
-	struct idx_record want = {.state = JAIL_CREATED, .id_base = base, .id_count = base ? IDX_ID_RANGE : 0};
+	struct idx_record want = {
+		.state = JAIL_CREATED, .id_base = base, .id_count = base ? IDX_ID_RANGE : 0};
 	uint32_t slot = IDX_NONE;
 	struct err e = {0};
 
@@ -212,7 +213,8 @@ TEST(a_killed_holder_frees_its_locks)
 	CHECK_INT(read(ready[0], &c, 1), 1);
 	CHECK_INT(idx_slot_lock(env.index, slot, 20, &e), -EBUSY);
 	AUTO_FREE char *want =
-		str_fmt("jail 'locked' is being changed by process %d; try again when it is done", (int)pid);
+		str_fmt("jail 'locked' is being changed by process %d; try again when it is done",
+			(int)pid);
 	CHECK_STR(e.text, want);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
@@ -234,7 +236,8 @@ static void spoil(struct jail_env *env, const char *bytes, off_t at)
 
 static void write_def(struct jail_env *env, const char *name)
 {
-	static const char text[] = "{\"version\":1,\"root\":{\"kind\":\"host\"},\"args\":[\"true\"]}";
+	static const char text[] =
+		"{\"version\":1,\"root\":{\"kind\":\"host\"},\"args\":[\"true\"]}";
 	struct err e = {0};
 
 	CHECK_INT(mkdirat(env->jails_fd, name, 0700), 0);
@@ -248,7 +251,8 @@ TEST(a_damaged_index_is_rebuilt)
 	static const struct {
 		const char *bytes;
 		off_t at;
-	} damage[] = {{"garbage!", 0}, {"\377\377\377\377", 8}, {"\377\377\377\377", 20}, {"nonsense", 72}};
+	} damage[] = {{"garbage!", 0}, {"\377\377\377\377", 8}, {"\377\377\377\377", 20},
+		{"nonsense", 72}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(damage); i++) {
 		struct jail_env env = open_env();
@@ -327,7 +331,9 @@ TEST(a_broken_definition_is_listed_and_destroyed)
 		else if (kind == 1)
 			CHECK_INT(symlinkat("/dev/zero", dir, "jail.json"), 0);
 		else
-			CHECK_INT(file_replace(dir, "jail.json", "{\"version\":1,\"nope\":2}", 22, 0600, 0, &e), 0);
+			CHECK_INT(file_replace(dir, "jail.json", "{\"version\":1,\"nope\":2}", 22,
+					  0600, 0, &e),
+				0);
 		jail_env_release(&env);
 		env = open_env();
 		CHECK_INT(jail_find(&env, "bad", &info, &e), 0);
