@@ -510,7 +510,6 @@ static int make_root(const struct jail_env *env, const struct jail_def *def, con
 	if (!S_ISDIR(st.st_mode))
 		return err_set(
 			e, ENOTDIR, "cannot use '%s' as the root: it is not a directory", c->root);
-	c->opts.root = c->root;
 	c->opts.map_root = env->root;
 	if (!def->root.rw) {
 		c->overlay.layer = c->layer;
@@ -524,7 +523,8 @@ static int make_mounts(const struct jail_env *env, const struct jail_def *def, c
 	const char *run_path, bool has_tty_gid, struct composed *c, struct err *e)
 {
 	add_standard_mounts(def, &c->spec, has_tty_gid);
-	if (def->root.kind == JAIL_ROOT_HOST && compose_host_root(env, def, &c->spec, e) < 0)
+	if (def->root.kind == JAIL_ROOT_HOST &&
+		compose_host_root(env, def, run_path, &c->spec, &c->root, e) < 0)
 		return -e->code;
 	if (add_generated(hostname, run_path, c->root, &c->spec, e) < 0)
 		return -e->code;
@@ -572,6 +572,7 @@ static int build(const struct jail_env *env, const char *name, const struct jail
 		make_process(env, def, root_inside, c, e) < 0 || make_filter(env, def, c, e) < 0)
 		return -e->code;
 	c->opts.spec = spec;
+	c->opts.root = c->root;
 	c->opts.filter = c->has_filter ? &c->filter : NULL;
 	c->opts.stdio[0] = c->opts.stdio[1] = c->opts.stdio[2] = -1;
 	c->opts.start_socket_fd = -1;
