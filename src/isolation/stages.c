@@ -311,6 +311,7 @@ const struct stage iso_stages[] = {
 	{"id maps", STAGE_SERVE, ns_write_maps, "P: CAP_SETUID and CAP_SETGID, to map ids that are not its own"},
 	{"ceilings", STAGE_SERVE, serve_child_limits, "P: CAP_SYS_RESOURCE where a limit is raised"},
 	{"id-mapped mounts", STAGE_SERVE, sources_idmap, "P: CAP_SYS_ADMIN over the filesystems"},
+	{"hold", STAGE_SERVE, ns_keep, "P: none; C is still its own process to look at"},
 	{"go", STAGE_SERVE, serve_go, "P: none"},
 
 	{"wait", STAGE_BUILD, build_wait, "C: all, in the new user namespace; over the host none"},

@@ -111,6 +111,8 @@ int sync_recv(int sock, struct sync_msg *ret, int *ret_fd);
 int ns_plan(struct start *s, struct err *e);
 int ns_birth(struct start *s, struct err *e); /* returns 1 in C, 0 in P */
 int ns_write_maps(struct start *s, struct err *e);
+int ns_keep(struct start *s, struct err *e);
+int ns_join_fds(const int fds[SPEC_NS_KINDS], struct err *e);
 int ns_time_offsets(struct start *s, struct err *e);
 uint64_t ns_flag(enum spec_ns_kind kind);
 
