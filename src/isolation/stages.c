@@ -193,6 +193,12 @@ static int build_cgroup(struct start *s, struct err *e)
 	return 0;
 }
 
+/* Where P could not copy mounts, C does in its own namespace: before anything is covered. */
+static int build_sources(struct start *s, struct err *e)
+{
+	return s->privileged ? 0 : sources_open(s, e);
+}
+
 static int build_hooks(struct start *s, struct err *e)
 {
 	struct sync_msg msg;
@@ -319,6 +325,7 @@ const struct stage iso_stages[] = {
 	{"identity", STAGE_BUILD, identity_root, "C: CAP_SETUID, CAP_SETGID inside"},
 	{"time", STAGE_BUILD, ns_time_offsets, "C: CAP_SYS_TIME inside, for the offsets"},
 	{"names", STAGE_BUILD, identity_names, "C: CAP_SYS_ADMIN for the names, CAP_NET_ADMIN for lo"},
+	{"own sources", STAGE_BUILD, build_sources, "C: a plain user's: CAP_SYS_ADMIN inside, to copy mounts"},
 	{"scratch", STAGE_BUILD, root_scratch, "C: CAP_SYS_ADMIN, to mount"},
 	{"root", STAGE_BUILD, root_make, "C: CAP_SYS_ADMIN, to mount"},
 	{"mounts", STAGE_BUILD, root_mounts, "C: CAP_SYS_ADMIN, to mount"},
