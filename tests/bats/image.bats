@@ -16,7 +16,7 @@ teardown() {
 image() {
   local c=$1
   shift
-  timeout -k 2 60 "$JAIL_BUILD/jail-image" "$c" --store "$S" --sync never "$@"
+  timeout 60 "$JAIL_BUILD/jail-image" "$c" --store "$S" --sync never "$@"
 }
 
 # The value of a key in the last line of the output that has it.
@@ -143,7 +143,7 @@ store_is_clean() {
     for n in 1 2 3 5 8 13; do
       rm -rf "$S"
       image import --quiet --name base "$W/root.tar.gz" >/dev/null
-      { timeout -k 2 60 strace -f -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$n \
+      { timeout 60 strace -f -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$n \
         "$JAIL_BUILD/jail-image" import --store "$S" --sync now --quiet --name app:1 --tag v1 "$W/layout"; } >/dev/null 2>&1 || done=$((done + 1))
       run image check
       # A name that is there leads to a whole image, killed or not.
