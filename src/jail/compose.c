@@ -136,7 +136,7 @@ static int write_generated(int dir, const char *name, const char *text, struct e
  * /etc/hosts and /etc/hostname are bound read-only from files that we make: never written
  * through a path of the root's, and nothing inside can grow them.  Roots without /etc get none.
  */
-static int add_generated(const char *hostname, const char *run_path, const char *root,
+static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path, const char *root,
 	struct spec *spec, struct err *e)
 {
 	static const char *const options[] = {"bind", "ro", "nosuid", "nodev", "noexec", NULL};
@@ -160,7 +160,11 @@ static int add_generated(const char *hostname, const char *run_path, const char 
 		return err_sys(e, "cannot open '%s'", run_path);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		AUTO_FREE char *source = str_fmt("%s/%s", run_path, files[i].name);
+		AUTO_FD int there = path_try(root_fd, files[i].destination, O_PATH, PATH_IN_ROOT);
 
+		/* A plain user cannot make a mount point in a folder of somebody else's. */
+		if (there < 0 && !env->root)
+			continue;
 		if (write_generated(dir, files[i].name, files[i].text, e) < 0)
 			return -e->code;
 		spec_add_mount(spec, files[i].destination, "bind", source, options);
@@ -526,7 +530,7 @@ static int make_mounts(const struct jail_env *env, const struct jail_def *def, c
 	if (def->root.kind == JAIL_ROOT_HOST &&
 		compose_host_root(env, def, run_path, &c->spec, &c->root, e) < 0)
 		return -e->code;
-	if (add_generated(hostname, run_path, c->root, &c->spec, e) < 0)
+	if (add_generated(env, hostname, run_path, c->root, &c->spec, e) < 0)
 		return -e->code;
 	for (size_t i = 0; i < def->n_tmpfs; i++)
 		add_tmpfs(&def->tmpfs[i], &c->spec);
