@@ -136,8 +136,8 @@ static int write_generated(int dir, const char *name, const char *text, struct e
  * /etc/hosts and /etc/hostname are bound read-only from files that we make: never written
  * through a path of the root's, and nothing inside can grow them.  Roots without /etc get none.
  */
-static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path, const char *root,
-	struct spec *spec, struct err *e)
+static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path,
+	const char *root, struct spec *spec, struct err *e)
 {
 	static const char *const options[] = {"bind", "ro", "nosuid", "nodev", "noexec", NULL};
 	AUTO_FREE char *hosts =
@@ -456,6 +456,9 @@ static int make_process(const struct jail_env *env, const struct jail_def *def, 
 	compose_caps(def, p);
 	add_rlimits(&def->limits, p);
 	p->no_new_privileges = true;
+	/* Where the host runs out of memory, it is to take a jail before anything of its own. */
+	p->has_oom_score_adj = true;
+	p->oom_score_adj = JAIL_OOM_SCORE;
 	return 0;
 }
 

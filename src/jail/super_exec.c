@@ -119,6 +119,8 @@ static int make_process(struct super *s, const struct request *rq, const struct 
 	if (p->user.uid == 0)
 		p->capabilities->effective = p->capabilities->permitted = s->caps;
 	p->no_new_privileges = true;
+	p->has_oom_score_adj = true;
+	p->oom_score_adj = JAIL_OOM_SCORE;
 	for (size_t i = 0; i < own->n_rlimits; i++)
 		spec_add_rlimit(
 			p, own->rlimits[i].type, own->rlimits[i].soft, own->rlimits[i].hard);
