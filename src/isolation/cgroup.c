@@ -918,7 +918,8 @@ static int move_all(const struct iso_cgroup *cg, const struct cgroup_hier *h, st
 
 		if (r >= 0)
 			r = all_pids(cg, &all, e);
-		qsort(in.v, in.n, sizeof(pid_t), pid_compare);
+		if (in.n)
+			qsort(in.v, in.n, sizeof(pid_t), pid_compare);
 		for (size_t i = 0; r >= 0 && i < all.n; i++) {
 			char text[16];
 
