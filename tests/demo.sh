@@ -52,6 +52,14 @@ quote() {
   done
   echo "$out"
 }
+wait_for_server() {
+  for _ in $(seq 100); do
+    "$jail" exec db "$bin/pg_isready" -q 2>/dev/null && return
+    sleep 0.2
+  done
+  "$jail" logs db
+  fail "the server does not answer"
+}
 fail() { printf 'demo: %s\n' "$1" >&2; exit 1; }
 
 chapter "1. One command you do not trust"
@@ -108,13 +116,10 @@ show mmdebstrap --quiet --variant=minbase --include=postgresql "$suite" "$tree" 
 version=$(ls "$tree/usr/lib/postgresql")
 bin="/usr/lib/postgresql/$version/bin"
 say "" "The server in a named jail that stays. The tree is shared and never written to:" ""
-show jail create --root "$tree" -u postgres -m 256M db "$bin/postgres" \
-  -D "/var/lib/postgresql/$version/main" -c "config_file=/etc/postgresql/$version/main/postgresql.conf"
+show jail create --root "$tree" -u postgres -m 256M --tmpfs /run/postgresql db \
+  "$bin/postgres" -D "/var/lib/postgresql/$version/main" -c "config_file=/etc/postgresql/$version/main/postgresql.conf"
 show jail start db
-for _ in $(seq 100); do
-  "$jail" exec db "$bin/pg_isready" -q && break
-  sleep 0.2
-done
+wait_for_server
 say "" "And a client, under the same rules:" ""
 show jail exec db psql -c "create table visits (who text, at timestamptz default now())"
 show jail exec db psql -c "insert into visits (who) values ('a stranger')"
@@ -122,10 +127,7 @@ show jail exec db psql -c "select who, at is not null as noted from visits"
 say "" "Stop asks the server to end, and its data stay until destroy:" ""
 show jail stop db
 show jail start db
-for _ in $(seq 100); do
-  "$jail" exec db "$bin/pg_isready" -q && break
-  sleep 0.2
-done
+wait_for_server
 show jail exec db psql -At -c "select count(*) from visits"
 show jail stats db
 show jail ps db
