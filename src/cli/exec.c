@@ -21,8 +21,8 @@ const struct opt cmd_exec_options[] = {
 		"give it a terminal (when there is one here); --no-tty: pipes"),
 	OPT(struct exec_opts, env, 'e', "env", OPT_CALL, "NAME[=VALUE]",
 		"set a variable; NAME alone takes the caller's value", .set = options_set_env),
-	OPT(struct exec_opts, user, 'u', "user", OPT_CALL, "USER[:GROUP]",
-		"user of the jail, by name or number (the jail's)", .set = options_set_user),
+	OPT(struct exec_opts, user, 'u', "user", OPT_STRING, "USER[:GROUP]",
+		"user of the jail, by name or number (the jail's)"),
 	OPT(struct exec_opts, cwd, 0, "cwd", OPT_STRING, "DIR", "folder to start in (the jail's)"),
 	OPT_DETACH_KEYS(struct exec_opts),
 	OPT_END,
@@ -34,8 +34,8 @@ const struct opt cmd_jexec_options[] = {
 	OPT(struct exec_opts, cwd, 'd', "directory", OPT_STRING, "DIR", "folder to start in"),
 	OPT(struct exec_opts, host_user, 'u', "host-user", OPT_STRING, "USER",
 		"user as the host's passwd numbers it"),
-	OPT(struct exec_opts, user, 'U', "jail-user", OPT_CALL, "USER",
-		"user as the jail's passwd numbers it", .set = options_set_user),
+	OPT(struct exec_opts, user, 'U', "jail-user", OPT_STRING, "USER",
+		"user as the jail's passwd numbers it"),
 	OPT_END,
 };
 

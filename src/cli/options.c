@@ -115,15 +115,6 @@ int options_set_io(const struct opt *opt, void *opts, const char *value, struct 
 	return jail_limits_add_io(target(opt, opts), opt->name, value, e);
 }
 
-int options_set_user(const struct opt *opt, void *opts, const char *value, struct err *e)
-{
-	/* An empty one is a variable that was not set in somebody's script: not root by chance. */
-	if (!*value)
-		return err_set(e, EINVAL, "the user is empty; USER[:GROUP] is wanted");
-	str_set(target(opt, opts), value);
-	return 0;
-}
-
 int options_set_env(const struct opt *opt, void *opts, const char *value, struct err *e)
 {
 	const char *eq = strchr(value, '='), *own;

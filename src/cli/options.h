@@ -25,8 +25,6 @@ int options_set_rlimit(const struct opt *opt, void *opts, const char *value, str
 int options_set_io(const struct opt *opt, void *opts, const char *value, struct err *e);
 /* At opt->offset: a struct strv of NAME=VALUE; plain NAME takes the caller's value. */
 int options_set_env(const struct opt *opt, void *opts, const char *value, struct err *e);
-/* At opt->offset: an owned string. */
-int options_set_user(const struct opt *opt, void *opts, const char *value, struct err *e);
 /* At opt->offset: an int32_t signal number. */
 int options_set_signal(const struct opt *opt, void *opts, const char *value, struct err *e);
 /* At opt->offset: a uint64_t; "max" is UINT64_MAX. */
@@ -102,15 +100,12 @@ extern const char *const options_net_names[], *const options_tier_names[],
 			"set a variable; NAME alone takes the caller's value",                     \
 			.set = options_set_env),                                                   \
 		OPT(type, def.cwd, 0, "cwd", OPT_STRING, "DIR", "folder to start in"),             \
-		OPT(type,                                                                          \
-			def.user, \'u\', "user", OPT_CALL, "USER[:GROUP]",                       \
-			"user of the jail, by name or number (root)", .set = options_set_user),                             \
+		OPT(type, def.user, 'u', "user", OPT_STRING, "USER[:GROUP]",                       \
+			"user of the jail, by name or number (root)"),                             \
 		OPT(type, def.hostname, 0, "hostname", OPT_STRING, "NAME",                         \
-			"host name (the jail' s                                                    \
-				name) "),                                            \
-		OPT_IN(type, def, init, 0, " init                                                  \
-				      ", OPT_FLAG, NULL,                                 \
-			" process 1 is a small reaper(yes); --no-init: the program itself"),       \
+			"host name (the jail's name)"),                                            \
+		OPT_IN(type, def, init, 0, "init", OPT_FLAG, NULL,                                 \
+			"process 1 is a small reaper (yes); --no-init: the program itself"),       \
 		OPT(type, def.persist, 0, "persist", OPT_FLAG, NULL, "live on without a program"), \
 		OPT(type, def, 0, "restart", OPT_CALL, "POLICY", "no, on-failure[:N] or always",   \
 			.set = options_set_restart),                                               \
@@ -125,23 +120,17 @@ extern const char *const options_net_names[], *const options_tier_names[],
 		LIMIT_OPTIONS(type, def.limits),                                                   \
 		OPT_HEADING("What it may do (the least is the default)"),                          \
 		OPT(type, def.net, 0, "net", OPT_CHOICE, "MODE",                                   \
-			"none: loopback only;                                                      \
-	host:                                                                                      \
-	the host 's own",                               \
+			"none: loopback only; host: the host's own",                               \
 			.choices = options_net_names),                                             \
 		OPT(type, def.cap_add, 0, "cap-add", OPT_LIST, "CAP", "give a capability"),        \
 		OPT(type, def.cap_drop, 0, "cap-drop", OPT_LIST, "CAP",                            \
 			"take a capability, or all"),                                              \
 		OPT(type, def.seccomp, 0, "seccomp", OPT_STRING, "PROFILE",                        \
-			"default, unconfined, or a profile' s file                                 \
-		"),                               \
-		OPT(type, def.allow, 0, " allow ", OPT_LIST, " WORD                                \
-		",                                 \
-			" widen by name;                                                           \
-	jail - security(7) lists the words "),                        \
-		OPT(type, def.tier, 0, " isolation ", OPT_CHOICE, " TIER                           \
-					   ",                            \
-			" jail : the host's kernel; vm: its own; auto",                              \
+			"default, unconfined, or a profile's file"),                               \
+		OPT(type, def.allow, 0, "allow", OPT_LIST, "WORD",                                 \
+			"widen by name; jail-security(7) lists the words"),                        \
+		OPT(type, def.tier, 0, "isolation", OPT_CHOICE, "TIER",                            \
+			"jail: the host's kernel; vm: its own; auto",                              \
 			.choices = options_tier_names)
 
 /*
