@@ -2,6 +2,7 @@
  * Commands on a container that exists: kill, delete, pause, resume, update, ps, stats.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -102,17 +103,23 @@ static int may_delete(const struct container *c, bool force, struct err *e)
 		oci_status_names[status]);
 }
 
-/* The state cannot be read: what can be found by the id alone is removed. */
+/* The state cannot be read: what the configuration and the id tell is killed and removed. */
 static int delete_damaged(struct oci *o, const char *id, struct err *e)
 {
-	struct container c = CONTAINER_INIT;
-	int r;
+	AUTO_CONTAINER struct container c = CONTAINER_INIT;
 
 	c.o = o;
 	c.rec.id = str_dup(id);
-	r = container_remove(&c, e);
-	container_release(&c);
-	return r;
+	c.dir_fd = openat(o->root_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (c.dir_fd < 0)
+		return err_sys(e, "cannot open container '%s'", id);
+	if (container_load_spec(&c, e) < 0)
+		strv_add(&o->warnings, e->text);
+	if (cgroup_path(o, id, &c.spec, &c.rec.cgroup, &c.rec.scope, e) < 0)
+		strv_add(&o->warnings, e->text);
+	if (c.rec.cgroup && (kill_whole(&c, e) < 0 || iso_cgroup_destroy_path(c.rec.cgroup, e) < 0))
+		return -e->code;
+	return container_remove(&c, e);
 }
 
 int oci_delete(struct oci *o, const char *id, bool force, struct err *e)
