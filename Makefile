@@ -151,6 +151,16 @@ check:
 	$(MAKE) all units
 	tests/run.sh
 
+# The project's own machine: pure cgroup v2, a real /dev/kvm, a plain user with a delegated subtree.
+lab:
+	@tests/packages.sh --install src/packages.txt tests/packages.txt
+	@tests/lab/build.sh
+
+bench:
+	@tests/packages.sh --install src/packages.txt tests/packages.txt tests/bench/packages.txt
+	@$(MAKE) --no-print-directory all
+	@tests/bench/run.sh
+
 format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]')
 
@@ -158,5 +168,5 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all units install uninstall demo completions lint check format clean FORCE
+.PHONY: all units install uninstall demo completions lint check format clean lab bench FORCE
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

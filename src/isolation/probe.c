@@ -43,6 +43,7 @@
 enum {
 	NOBODY = 65534,
 	SUBIDS_WANTED = 65536,
+	SUBIDS_FIRST = 100000, /* SUB_UID_MIN of login.defs(5) */
 	TABLE_BYTES_MAX = 1 << 20,
 	KERNEL_MAJOR = 5,
 	KERNEL_MINOR = 12, /* mount_setattr; openat2 and clone3 are older */
@@ -413,7 +414,7 @@ static const struct {
 static void probe_cgroup(const struct iso_probe *self, struct iso_probe_result *ret)
 {
 	static const char *const modes[] = {
-		[ISO_CGROUP_NONE] = "no control groups",
+		[ISO_CGROUP_NONE] = "none",
 		[ISO_CGROUP_V1] = "v1",
 		[ISO_CGROUP_HYBRID] = "v1 with v2 beside it",
 		[ISO_CGROUP_V2] = "v2",
@@ -432,7 +433,8 @@ static void probe_cgroup(const struct iso_probe *self, struct iso_probe_result *
 			snprintf(list + n, sizeof(list) - n, " %s", controllers[i].name);
 		}
 	if (mode == ISO_CGROUP_NONE || !can) {
-		probe_say(ret, ISO_PROBE_MISSING, "%s; no controller may be used", modes[mode]);
+		probe_say(ret, ISO_PROBE_MISSING, "%s that the caller may use",
+			mode == ISO_CGROUP_NONE ? "no control group" : "no controller");
 		probe_remedy(ret,
 			"as a plain user, run under a user manager that delegates (systemd: "
 			"Delegate=yes); else mount cgroup v2 at '/sys/fs/cgroup'");
@@ -750,50 +752,62 @@ static char *user_name(uint32_t uid)
 	return NULL;
 }
 
-/* How many ids a file of subordinate ids (subuid(5)) gives to the user. */
-static uint64_t subids_of(const char *file, const char *name, uint32_t uid)
+struct subids {
+	uint64_t count; /* of this user's */
+	uint64_t next_free; /* after everybody's */
+};
+
+/* What a file of subordinate ids (subuid(5)) gives to the user. */
+static struct subids subids_of(const char *file, const char *name, uint32_t uid)
 {
+	struct subids s = {.next_free = SUBIDS_FIRST};
 	AUTO_BUF struct buf text = {0};
 	AUTO_FD int etc = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO_FREE char *number = str_fmt("%u", uid);
 	struct err ignored;
-	uint64_t sum = 0, n;
+	uint64_t first, n;
 	char *rest, *line, *field[3];
 
 	if (etc < 0 || file_read(etc, file, TABLE_BYTES_MAX, &text, &ignored) < 0)
-		return 0;
+		return s;
 	rest = text.p;
 	while ((line = strsep(&rest, "\n"))) {
 		for (size_t i = 0; i < ARRAY_SIZE(field); i++)
 			field[i] = strsep(&line, ":");
-		if (field[2] && (str_eq(field[0], name) || str_eq(field[0], number)) &&
-			parse_u64(field[2], 0, UINT32_MAX, &n, &ignored) == 0)
-			sum += n;
+		if (!field[2] || parse_u64(field[1], 0, UINT32_MAX, &first, &ignored) < 0 ||
+			parse_u64(field[2], 0, UINT32_MAX, &n, &ignored) < 0)
+			continue;
+		s.next_free = MAX(s.next_free, first + n);
+		if (str_eq(field[0], name) || str_eq(field[0], number))
+			s.count += n;
 	}
-	return sum;
+	return s;
 }
 
 static void probe_subids(const struct iso_probe *self, struct iso_probe_result *ret)
 {
 	uint32_t uid = getuid();
 	AUTO_FREE char *name = user_name(uid);
-	uint64_t uids = subids_of("subuid", name, uid), gids = subids_of("subgid", name, uid);
+	struct subids u = subids_of("subuid", name, uid), g = subids_of("subgid", name, uid);
+	uint64_t least = MIN(u.count, g.count), next = MAX(u.next_free, g.next_free);
 
 	(void)self;
 	if (uid == 0) {
 		probe_say(ret, ISO_PROBE_OK, "root maps ids itself");
 		return;
 	}
-	if (MIN(uids, gids) >= SUBIDS_WANTED) {
-		probe_say(ret, ISO_PROBE_OK, "%llu subordinate uids, %llu gids",
-			(unsigned long long)uids, (unsigned long long)gids);
-		return;
-	}
-	probe_say(ret, MIN(uids, gids) ? ISO_PROBE_LIMITED : ISO_PROBE_MISSING,
-		"%llu subordinate uids, %llu gids, of %d wanted", (unsigned long long)uids,
-		(unsigned long long)gids, SUBIDS_WANTED);
-	probe_remedy(ret, "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %.64s",
-		name ? name : "USER");
+	probe_say(ret,
+		least >= SUBIDS_WANTED ? ISO_PROBE_OK
+		: least                ? ISO_PROBE_LIMITED
+				       : ISO_PROBE_MISSING,
+		"%llu subordinate uids and %llu gids, of %d wanted", (unsigned long long)u.count,
+		(unsigned long long)g.count, SUBIDS_WANTED);
+	/* A range that is nobody else's: shared ids are shared files and signals. */
+	if (least < SUBIDS_WANTED)
+		probe_remedy(ret, "usermod --add-subuids %llu-%llu --add-subgids %llu-%llu %.64s",
+			(unsigned long long)next, (unsigned long long)next + SUBIDS_WANTED - 1,
+			(unsigned long long)next, (unsigned long long)next + SUBIDS_WANTED - 1,
+			name ? name : "USER");
 }
 
 /* The file exists and has the privilege that it needs: setuid root, or file capabilities. */
@@ -823,7 +837,7 @@ static void probe_idmap_helpers(const struct iso_probe *self, struct iso_probe_r
 			  "jails have one id");
 }
 
-/* --- The table --- */
+/* --- The table: tier by tier, as doctor shows it --- */
 
 const char *const iso_probe_state_names[] = {"ok", "limited", "missing", NULL};
 const char *const iso_probe_tier_names[] = {"all", "rootless", "vm", "optional", NULL};
@@ -839,11 +853,16 @@ const struct iso_probe iso_probes[] = {
 	{"ns-cgroup", ISO_PROBE_ALL, "a view of control groups of its own", probe_namespace,
 		CLONE_NEWCGROUP},
 	{"ns-user", ISO_PROBE_ALL, "root inside is nobody outside", probe_userns, 0},
-	{"ns-time", ISO_PROBE_OPTIONAL, "clock offsets", probe_namespace, CLONE_NEWTIME},
 	{"openat2", ISO_PROBE_ALL, "paths that cannot leave an image", probe_openat2, 0},
 	{"mount-api", ISO_PROBE_ALL, "mounts by descriptor, without races", probe_mount_api, 0},
 	{"pidfd", ISO_PROBE_ALL, "processes that cannot be mistaken", probe_pidfd, 0},
 	{"seccomp", ISO_PROBE_ALL, "fewer system calls", probe_seccomp, 0},
+	{"userns-plain", ISO_PROBE_ROOTLESS, "jails without root", probe_userns, 1},
+	{"overlay-plain", ISO_PROBE_ROOTLESS, "images shared without root", probe_overlay, 1},
+	{"newuidmap", ISO_PROBE_ROOTLESS, "more than one id without root", probe_idmap_helpers, 0},
+	{"subids", ISO_PROBE_ROOTLESS, "ids for plain users' jails", probe_subids, 0},
+	{"kvm", ISO_PROBE_VM, "micro-VMs at the speed of the machine", iso_probe_kvm, 0},
+	{"ns-time", ISO_PROBE_OPTIONAL, "clock offsets", probe_namespace, CLONE_NEWTIME},
 	{"seccomp-notify", ISO_PROBE_OPTIONAL, "profiles that ask another process", probe_seccomp,
 		1},
 	{"cgroup", ISO_PROBE_OPTIONAL, "limits of memory, processes and cpu that hold",
@@ -857,11 +876,6 @@ const struct iso_probe iso_probes[] = {
 	{"selinux", ISO_PROBE_OPTIONAL, "process.selinuxLabel", probe_selinux, 0},
 	{"cap-sys-resource", ISO_PROBE_OPTIONAL, "limits above the caller's", probe_sys_resource,
 		0},
-	{"userns-plain", ISO_PROBE_ROOTLESS, "jails without root", probe_userns, 1},
-	{"overlay-plain", ISO_PROBE_ROOTLESS, "images shared without root", probe_overlay, 1},
-	{"newuidmap", ISO_PROBE_ROOTLESS, "more than one id without root", probe_idmap_helpers, 0},
-	{"subids", ISO_PROBE_ROOTLESS, "ids for plain users' jails", probe_subids, 0},
-	{"kvm", ISO_PROBE_VM, "micro-VMs at the speed of the machine", iso_probe_kvm, 0},
 };
 const size_t iso_probe_count = ARRAY_SIZE(iso_probes);
 

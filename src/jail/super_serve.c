@@ -71,7 +71,8 @@ static int serve_freeze(struct super *s, bool freeze, struct err *e)
 	return 0;
 }
 
-static int serve_console(struct super *s, struct conn *c, const struct msg *m, int *ret_fd, struct err *e)
+static int serve_console(
+	struct super *s, struct conn *c, const struct msg *m, int *ret_fd, struct err *e)
 {
 	if (s->phase == PHASE_BACKOFF || s->phase == PHASE_ENDED)
 		return err_set(e, ESRCH, "jail '%s' is not running", s->name);
@@ -112,8 +113,8 @@ static void serve_stop(struct super *s, struct conn *c, const struct msg *m)
 }
 
 /* Returns 1 when the answer is sent or comes later, 0 for OK, or an error. */
-static int serve(struct super *s, struct conn *c, const struct msg *m, char *text, size_t n, int *fds, size_t n_fds,
-	int *ret_fd, struct err *e)
+static int serve(struct super *s, struct conn *c, const struct msg *m, char *text, size_t n,
+	int *fds, size_t n_fds, int *ret_fd, struct err *e)
 {
 	switch (m->kind) {
 	case MSG_EXEC:
@@ -267,7 +268,8 @@ void conn_accept(struct super *s, struct source *src, uint32_t events)
 
 	(void)events;
 	if (fd < 0) {
-		/* Out of descriptors: take it with the one in reserve, so that it does not ring for ever. */
+		/* Out of descriptors: take it with the one in reserve, so that it does not ring for
+		 * ever. */
 		if ((errno == EMFILE || errno == ENFILE) && s->reserve_fd >= 0) {
 			fd_close(&s->reserve_fd);
 			fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -277,8 +279,8 @@ void conn_accept(struct super *s, struct source *src, uint32_t events)
 		return;
 	}
 	/* The socket's folder is 0700; this is the second lock. */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 || (peer.uid != 0 && peer.uid != geteuid()) ||
-		s->n_conns >= SUPER_CONNS_MAX) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 ||
+		(peer.uid != 0 && peer.uid != geteuid()) || s->n_conns >= SUPER_CONNS_MAX) {
 		close(fd);
 		return;
 	}

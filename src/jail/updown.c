@@ -40,7 +40,8 @@ static int run_dir_do(struct up *u, struct err *e)
 static void run_dir_undo(struct up *u)
 {
 	struct err e = {0};
-	AUTO_FD int jails = path_try(u->env->run_fd, RUN_JAILS, O_RDONLY | O_DIRECTORY, PATH_NO_SYMLINKS);
+	AUTO_FD int jails =
+		path_try(u->env->run_fd, RUN_JAILS, O_RDONLY | O_DIRECTORY, PATH_NO_SYMLINKS);
 
 	if (jails >= 0 && path_rmtree(jails, u->name, &e) < 0)
 		undo_failed(u, &e);
@@ -80,9 +81,11 @@ static int layer_do(struct up *u, struct err *e)
 	layer = openat(dir, "layer", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (layer < 0)
 		return err_sys(e, "cannot open the writable layer");
-	if (faccessat(layer, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0 && faccessat(layer, "work", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (faccessat(layer, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+		faccessat(layer, "work", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	if (make_owned_dir(layer, "upper", 0755, id, e) < 0 || make_owned_dir(layer, "work", 0700, id, e) < 0)
+	if (make_owned_dir(layer, "upper", 0755, id, e) < 0 ||
+		make_owned_dir(layer, "work", 0700, id, e) < 0)
 		return -e->code;
 	return 0;
 }
@@ -146,7 +149,8 @@ static void give_pipe(const struct up *u, int fd)
 
 static int open_log(struct up *u, struct err *e)
 {
-	AUTO_FD int dir = u->ephemeral ? env_run_dir(u->env, u->name, e) : env_jail_dir(u->env, u->name, e);
+	AUTO_FD int dir =
+		u->ephemeral ? env_run_dir(u->env, u->name, e) : env_jail_dir(u->env, u->name, e);
 
 	if (dir < 0)
 		return dir;
@@ -156,13 +160,15 @@ static int open_log(struct up *u, struct err *e)
 
 static int log_do(struct up *u, struct err *e)
 {
-	bool logs = !u->def->log.none && (!u->attached || u->def->terminal) && !(u->attached && u->ephemeral);
+	bool logs = !u->def->log.none && (!u->attached || u->def->terminal) &&
+		    !(u->attached && u->ephemeral);
 
 	if (logs && !u->log && open_log(u, e) < 0)
 		return -e->code;
 	if (u->attached || u->def->terminal) {
 		for (int i = 0; i < 3; i++)
-			u->program_fd[i] = u->stdio[i] >= 0 ? fcntl(u->stdio[i], F_DUPFD_CLOEXEC, 3) : -1;
+			u->program_fd[i] =
+				u->stdio[i] >= 0 ? fcntl(u->stdio[i], F_DUPFD_CLOEXEC, 3) : -1;
 		if (!u->def->terminal)
 			return 0;
 	}
@@ -205,7 +211,7 @@ static int cgroup_do(struct up *u, struct err *e)
 	AUTO_FREE char *path = env_cgroup(u->env, u->name);
 	struct idx_record *r;
 
-	if (iso_cgroup_create(path, u->c->resources, &u->cg, e) < 0)
+	if (iso_cgroup_create(path, u->c->resources, ISO_CGROUP_LEAN, &u->cg, e) < 0)
 		return -e->code;
 	r = idx_edit(u->env->index, u->slot);
 	r->flags = u->cg.soft_reason[0] ? r->flags | IDX_SOFT : r->flags & ~(uint32_t)IDX_SOFT;
@@ -273,7 +279,8 @@ static void create_undo(struct up *u)
 		AUTO_FD int pidfd = proc_pidfd(u->init_pid);
 		uint64_t started;
 
-		if (pidfd >= 0 && proc_start_time(u->init_pid, &started) == 0 && started == u->init_start)
+		if (pidfd >= 0 && proc_start_time(u->init_pid, &started) == 0 &&
+			started == u->init_start)
 			proc_signal(pidfd, SIGKILL);
 	}
 }

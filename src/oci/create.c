@@ -301,7 +301,7 @@ static int build(struct creation *cr, struct err *e)
 	};
 
 	if (c->rec.cgroup &&
-		iso_cgroup_create(c->rec.cgroup, c->spec.linux.resources, &cr->cgroup, e) < 0)
+		iso_cgroup_create(c->rec.cgroup, c->spec.linux.resources, 0, &cr->cgroup, e) < 0)
 		return -e->code;
 	cr->hook_state = state_for_hooks(c, OCI_CREATING, pid_inside(&c->spec));
 	o.hook_state = cr->hook_state;

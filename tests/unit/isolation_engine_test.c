@@ -458,7 +458,7 @@ TEST(the_jail_is_in_its_control_groups)
 	p.args = (struct strv){0};
 	strv_add(&p.args, "/bin/cat");
 	strv_add(&p.args, "/proc/self/cgroup");
-	CHECK_INT(iso_cgroup_create(path, &res, &cg, &f.e), 0);
+	CHECK_INT(iso_cgroup_create(path, &res, 0, &cg, &f.e), 0);
 	f.o.cgroup = &cg;
 	CHECK_INT(iso_create(&f.o, &j, &f.e), 0);
 	CHECK_INT(iso_start(&j, &f.e), 0);
@@ -483,6 +483,50 @@ TEST(the_jail_is_in_its_control_groups)
 	iso_cgroup_release(&cg);
 	iso_cgroup_release(&again);
 	teardown(&f);
+}
+
+/*
+ * Where the host's mounts are shared, nothing that the jail mounts into its root or into a
+ * volume comes back.
+ */
+TEST(no_mount_reaches_a_host_that_shares_its_mounts)
+{
+	static const char *const bind[] = {"rbind", NULL};
+	AUTO_FREE char *data = str_fmt("%s/data", top);
+	AUTO_FREE char *own = str_fmt("%s/own", top);
+	AUTO_BUF struct buf before = {0}, after = {0};
+	struct fixture f;
+	int status = 0;
+
+	copy_busybox(own);
+	mkdir(data, 0755);
+	fflush(stdout);
+	pid_t pid = fork();
+	if (!pid) {
+		test_failures = 0;
+		CHECK(!unshare(CLONE_NEWNS));
+		CHECK(!mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+		CHECK(!mount("none", data, "tmpfs", 0, NULL));
+		CHECK(!mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL));
+		AUTO_FREE char *sub = str_fmt("%s/sub", data);
+		mkdir(sub, 0755);
+		CHECK_INT(file_read(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, &before, &f.e), 0);
+		setup(&f, "mount | grep -c -e ' /proc ' -e ' /vol/sub '");
+		f.o.root = own;
+		f.o.overlay = NULL;
+		spec_add_mount(&f.spec, "/vol", "bind", data, bind);
+		spec_add_mount(&f.spec, "/vol/sub", "tmpfs", "tmpfs", NULL);
+		CHECK_INT(run(&f), 0);
+		AUTO_FREE char *out = said(&f);
+		CHECK_STR(out, "2\n");
+		teardown(&f);
+		CHECK_INT(file_read(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, &after, &f.e), 0);
+		CHECK_STR(after.p, before.p);
+		fflush(stdout);
+		_exit(test_failures != 0);
+	}
+	waitpid(pid, &status, 0);
+	CHECK_INT(status, 0);
 }
 
 TEST(a_terminal_is_the_jails_own)

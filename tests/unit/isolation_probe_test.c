@@ -22,6 +22,7 @@ TEST(the_table_is_complete)
 	for (size_t i = 0; i < iso_probe_count; i++) {
 		CHECK(iso_probes[i].name && iso_probes[i].purpose && iso_probes[i].probe);
 		CHECK(iso_probe_tier_names[iso_probes[i].tier] != NULL);
+		CHECK(!i || iso_probes[i].tier >= iso_probes[i - 1].tier);
 		for (size_t k = 0; k < i; k++)
 			CHECK(strcmp(iso_probes[i].name, iso_probes[k].name) != 0);
 	}
