@@ -48,7 +48,10 @@ struct container {
 	struct spec spec; /* after container_load_spec */
 	bool has_spec;
 };
-#define CONTAINER_INIT {.o = NULL, .dir_fd = -1, .lock_fd = -1}
+#define CONTAINER_INIT                                                                             \
+	{                                                                                          \
+		.o = NULL, .dir_fd = -1, .lock_fd = -1                                             \
+	}
 #define AUTO_CONTAINER __attribute__((cleanup(container_release)))
 
 /* state.c */

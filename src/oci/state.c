@@ -302,8 +302,8 @@ static int lock_container(int dir_fd, const char *id, struct err *e)
 		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
 			return err_sys(e, "cannot lock container '%s'", id);
 		if (time_mono_ms() > deadline)
-			return err_set(e, EBUSY,
-				"container '%s' is being changed by another command", id);
+			return err_set(
+				e, EBUSY, "container '%s' is being changed by another command", id);
 		nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
 	}
 	return fd_take(&fd);
@@ -404,8 +404,8 @@ static void sweep_transit(int transit)
 			st.st_mtime + TRANSIT_STALE_S > time(NULL))
 			continue;
 		AUTO_CONTAINER struct container c = CONTAINER_INIT;
-		c.dir_fd = openat(transit, entry->d_name,
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		c.dir_fd = openat(
+			transit, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (c.dir_fd >= 0 && !is_locked_by_other(&c))
 			path_rmtree(transit, entry->d_name, &ignored);
 	}
