@@ -21,7 +21,7 @@
 #define TMPFS_DEFAULT      (64ull << 20)
 #define LAYER_DEFAULT      (2ull << 30)
 #define PATH_DEFAULT       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-enum { NOFILE_SOFT = 1024, NOFILE_HARD = 20000, PROFILE_BYTES_MAX = 4 << 20 };
+enum { NOFILE_SOFT = 1024, NOFILE_HARD = 20000, PROFILE_BYTES_MAX = 4 << 20, OOM_SCORE = 200 };
 
 /* ---- namespaces and ids ---- */
 
@@ -456,7 +456,20 @@ static int make_process(const struct jail_env *env, const struct jail_def *def, 
 	compose_caps(def, p);
 	add_rlimits(&def->limits, p);
 	p->no_new_privileges = true;
+	/* When the host itself runs out of memory a jail goes before what keeps it. */
+	p->has_oom_score_adj = true;
+	p->oom_score_adj = OOM_SCORE;
 	return 0;
+}
+
+/*
+ * A second stop behind the filter: inside there is room for no further user namespace, and
+ * without one no process holds the capability for the other kinds.
+ */
+static void forbid_namespaces(const struct jail_def *def, struct spec *spec)
+{
+	if (!strv_has(&def->allow, "userns"))
+		strmap_set(&spec->linux.sysctl, "user.max_user_namespaces", "0");
 }
 
 /* ---- seccomp ---- */
@@ -575,6 +588,7 @@ static int build(const struct jail_env *env, const char *name, const struct jail
 		make_mounts(env, def, hostname, run_path, root_inside, c, e) < 0 ||
 		make_process(env, def, root_inside, c, e) < 0 || make_filter(env, def, c, e) < 0)
 		return -e->code;
+	forbid_namespaces(def, spec);
 	c->opts.spec = spec;
 	c->opts.root = c->root;
 	c->opts.filter = c->has_filter ? &c->filter : NULL;
