@@ -55,6 +55,8 @@ struct container {
 #define AUTO_CONTAINER __attribute__((cleanup(container_release)))
 
 /* state.c */
+/* False for root of a user namespace. */
+bool caller_is_host_root(void);
 int id_check(const char *id, struct err *e);
 /* CONTAINER_LOCK waits for other commands that change the same container. */
 enum container_open { CONTAINER_READ, CONTAINER_LOCK };

@@ -69,7 +69,7 @@ const struct json_table oci_state_table = JSON_TABLE(struct oci_state, state_fie
 /* ---- the root directory ---- */
 
 /* Root of a user namespace may write to /run as little as its owner may. */
-static bool is_host_root(void)
+bool caller_is_host_root(void)
 {
 	AUTO_BUF struct buf map = {0};
 	struct err ignored;
@@ -98,7 +98,7 @@ static char *default_root(void)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
 
-	if (is_host_root())
+	if (caller_is_host_root())
 		return str_dup("/run/jail/oci");
 	if (run && *run == '/')
 		return str_fmt("%s/jail/oci", run);
