@@ -288,7 +288,7 @@ other" ]
   [ "$stderr" = two ]
   [ "${lines[0]}" = one ]
   [ "${lines[1]}" = '\x1b]0;title\x07x	z' ]
-  [ "$(jail logs -n 1 chatty 2>/dev/null | wc -l)" = 1 ]
+  [ "$(jail logs -n 1 chatty 2>&1 | wc -l)" = 1 ]
   [[ $(jail logs --times chatty 2>/dev/null | head -n 1) =~ ^20[0-9][0-9]-.*\ one$ ]]
   [ "$(jail logs --format json chatty | python3 -c 'import json,sys; print([json.loads(l)["stream"] for l in sys.stdin].count("stderr"))')" = 1 ]
   jail logs --raw chatty 2>/dev/null | grep -q $'\033]0;title'
