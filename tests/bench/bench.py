@@ -27,10 +27,14 @@ PROMISES = {
 
 
 def call(*argv, check=True, **more):
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    """What a command printed.  Through a file: what it leaves running may hold a pipe for ever."""
+    with tempfile.TemporaryFile("w+") as out:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=120, **more)
+        out.seek(0)
+        said = out.read()
     if check and done.returncode:
-        raise SystemExit("bench: %s: exit status %d: %s" % (" ".join(argv), done.returncode, done.stdout.strip()))
-    return done.stdout
+        raise SystemExit("bench: %s: exit status %d: %s" % (" ".join(argv), done.returncode, said.strip()))
+    return said
 
 
 def column(name, run, before=None, after=None, ns=None):
@@ -151,18 +155,13 @@ class Bench:
                 column("crun", self.crun("exec", "bench-exec", "/true"), ns=self.holder.pid),
             ], self.o.rounds)
         finally:
-            call(*self.jail("stop", "-t", "0", "bench"), check=False)
-            call(*self.jail("destroy", "bench"), check=False)
+            call(*self.jail("destroy", "--force", "bench"), check=False)
             self.inside(*self.crun("delete", "--force", "bench-exec"), check=False)
         self.results["exec"] = samples
         show("exec a static 'true' in a running jail (ms)", samples, "crun")
 
     def supervisor_of(self, name):
-        info = json.loads(call(*self.jail("inspect", name)))
-        info = info[0] if isinstance(info, list) else info
-        pid = info.get("pid") or info["state"]["pid"]
-        with open("/proc/%d/status" % pid) as f:
-            return int(next(l for l in f if l.startswith("PPid:")).split()[1])
+        return json.loads(call(*self.jail("inspect", "--format", "json", name)))["supervisorPid"]
 
     def bench_memory(self):
         """What each running jail costs on the host side: its supervisor's private memory."""
@@ -177,8 +176,7 @@ class Bench:
                     kib.append(sum(int(l.split()[1]) for l in f if l.startswith("Private_") and "Hugetlb" not in l))
         finally:
             for n in names:
-                call(*self.jail("stop", "-t", "0", n), check=False)
-                call(*self.jail("destroy", n), check=False)
+                call(*self.jail("destroy", "--force", n), check=False)
         self.results["memory"] = {"supervisor_private_kib": kib}
         self.value("supervisor's private memory", statistics.median(kib), 300, "KiB")
 
