@@ -955,12 +955,11 @@ static int move_all(const struct iso_cgroup *cg, const struct cgroup_hier *h, st
 {
 	for (int pass = 0; pass < MOVE_PASSES; pass++) {
 		struct cgroup_pids all = {0}, in = {0};
-		int r = cgroup_tree_pids(h->dir_fd, &in, e);
+		int r = cgroup_tree_pids(h->dir_fd, &in, e); /* sorted */
 		size_t outside = 0;
 
 		if (r >= 0)
 			r = all_pids(cg, &all, e);
-		qsort(in.v, in.n, sizeof(pid_t), pid_compare);
 		for (size_t i = 0; r >= 0 && i < all.n; i++) {
 			char text[16];
 

@@ -875,7 +875,6 @@ TEST(plain_user_without_delegation)
 static void delegated(void)
 {
 	AUTO_FREE char *base = group("user");
-	AUTO_FREE char *inner = str_fmt("/sys/fs/cgroup/%s/session", base);
 	struct iso_cgroup cg = ISO_CGROUP_INIT, own = ISO_CGROUP_INIT;
 	struct err e = {0};
 	unsigned int ctl;
