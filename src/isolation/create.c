@@ -197,5 +197,7 @@ void iso_jail_release(struct iso_jail *j)
 	fd_close(&j->sync_fd);
 	fd_close(&j->console_fd);
 	fd_close(&j->notify_fd);
+	for (int k = 0; k < SPEC_NS_KINDS; k++)
+		fd_close(&j->ns_fds[k]);
 	j->pid = -1;
 }

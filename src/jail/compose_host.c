@@ -6,7 +6,7 @@
  * own (an id-mapped mount), and then file modes no longer protect what only the host's root
  * may read.  So that is masked by rule: whatever a stranger of the host could not read in
  * /etc (at every depth) and in the upper levels of /var, and all of what is not of the system.
- * For plain users nothing is mapped, and the kernel itself applies the rule.
+ * For plain users nothing is mapped, and the kernel itself applies the rule (plain_view).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,8 +21,9 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "jail/compose.h"
+#include "jail/internal.h"
 
-enum { MOUNTINFO_BYTES_MAX = 4 << 20, ETC_DEPTH = 16, MASKS_MAX = 2000 };
+enum { ETC_DEPTH = 16, MASKS_MAX = 2000 };
 
 /* Writable and empty. */
 static const char *const emptied[] = {"/home", "/root", "/tmp", "/run", "/var/tmp"};
@@ -152,7 +153,7 @@ static int hide_foreign(struct scan *s)
 	return 0;
 }
 
-static int hide_private(struct scan *s, bool mapped)
+static int hide_private(struct scan *s)
 {
 	static const struct {
 		const char *name, *path;
@@ -166,8 +167,6 @@ static int hide_private(struct scan *s, bool mapped)
 	for (size_t i = 0; i < ARRAY_SIZE(private_var); i++)
 		if (faccessat(AT_FDCWD, private_var[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 			hide(s, private_var[i]);
-	if (!mapped)
-		return 0;
 	AUTO_FD int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_sys(s->e, "cannot open '/'");
@@ -179,8 +178,7 @@ static int hide_private(struct scan *s, bool mapped)
 	return 0;
 }
 
-/* Undoes mountinfo's escapes (proc(5)) in place. */
-static void unescape(char *s)
+void mountinfo_unescape(char *s)
 {
 	char *to = s;
 
@@ -212,10 +210,9 @@ static bool wanted_submount(const char *path)
 }
 
 /* An overlay shows one filesystem; the system's other ones are bound over it, read-only. */
-static int bind_submounts(struct scan *s, bool mapped)
+static int bind_submounts(struct scan *s)
 {
-	const char *const plain[] = {
-		"bind", "ro", "nosuid", "nodev", mapped ? "idmap" : NULL, NULL};
+	const char *const plain[] = {"bind", "ro", "nosuid", "nodev", "idmap", NULL};
 	AUTO_FD int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	AUTO_BUF struct buf b = {0};
 	char *save = NULL;
@@ -229,30 +226,84 @@ static int bind_submounts(struct scan *s, bool mapped)
 
 		if (sscanf(line, "%*s %*s %*s %*s %4096s", point) != 1)
 			continue;
-		unescape(point);
+		mountinfo_unescape(point);
 		if (wanted_submount(point))
 			spec_add_mount(s->spec, point, "bind", point, plain);
 	}
 	return 0;
 }
 
-int compose_host_root(
-	const struct jail_env *env, const struct jail_def *def, struct spec *spec, struct err *e)
+/*
+ * A plain user's view: the system's folders bound read-only into a tree of our own, skeleton,
+ * which holds nothing but mount points and the links that stand in "/".  An overlay over "/"
+ * itself is refused in a user namespace, because mounts lie on it that this namespace may not
+ * take away; and a layer over the system would be of no use, since what the host's root owns
+ * belongs to nobody inside.
+ */
+static int bind_system(struct scan *s, int skeleton)
+{
+	static const char *const options[] = {"rbind", "rro", "rnosuid", "rnodev", NULL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(system_dirs); i++) {
+		AUTO_FREE char *path = str_fmt("/%s", system_dirs[i]);
+		char target[4096];
+		struct stat st;
+		ssize_t n;
+
+		if (lstat(path, &st) < 0)
+			continue;
+		if (S_ISLNK(st.st_mode)) {
+			n = readlink(path, target, sizeof(target) - 1);
+			target[MAX(n, 0)] = '\0';
+			if (n < 0 || (symlinkat(target, skeleton, system_dirs[i]) < 0 &&
+					     errno != EEXIST))
+				return err_sys(s->e, "cannot make link '%s' for the jail", path);
+			continue;
+		}
+		if (mkdirat(skeleton, system_dirs[i], 0755) < 0 && errno != EEXIST)
+			return err_sys(s->e, "cannot make '%s' for the jail", path);
+		if (S_ISDIR(st.st_mode) && strcmp(path, "/dev") && strcmp(path, "/proc") &&
+			strcmp(path, "/sys"))
+			spec_add_mount(s->spec, path, "bind", path, options);
+	}
+	return 0;
+}
+
+static int plain_view(struct scan *s, const char *run_path, char **ret_root)
+{
+	AUTO_FREE char *root = str_fmt("%s/root", run_path);
+
+	if (mkdir(root, 0755) < 0 && errno != EEXIST)
+		return err_sys(s->e, "cannot make '%s'", root);
+	AUTO_FD int skeleton = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (skeleton < 0)
+		return err_sys(s->e, "cannot open '%s'", root);
+	if (bind_system(s, skeleton) < 0)
+		return -s->e->code;
+	for (size_t i = 0; i < ARRAY_SIZE(private_var); i++)
+		if (faccessat(AT_FDCWD, private_var[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			hide(s, private_var[i]);
+	free(*ret_root);
+	*ret_root = mem_take(&root);
+	return 0;
+}
+
+int compose_host_root(const struct jail_env *env, const struct jail_def *def, const char *run_path,
+	struct spec *spec, char **ret_root, struct err *e)
 {
 	struct scan s = {.spec = spec, .work = def->root.work, .e = e};
-	bool mapped = env->root;
+	const char *const work[] = {
+		"rbind", "rnosuid", "rnodev", env->root ? "ridmap" : NULL, NULL};
 
-	if (bind_submounts(&s, mapped) < 0 || hide_private(&s, mapped) < 0)
+	if (!env->root && plain_view(&s, run_path, ret_root) < 0)
+		return -e->code;
+	if (env->root && (bind_submounts(&s) < 0 || hide_private(&s) < 0))
 		return -e->code;
 	for (size_t i = 0; i < ARRAY_SIZE(emptied); i++)
 		if (access(emptied[i], F_OK) == 0)
 			add_tmpfs(spec, emptied[i],
 				strstr(emptied[i], "tmp") ? "mode=1777" : "mode=0755");
-	if (def->root.work) {
-		const char *const options[] = {
-			"rbind", "nosuid", "nodev", mapped ? "ridmap" : NULL, NULL};
-
-		spec_add_mount(spec, def->root.work, "bind", def->root.work, options);
-	}
+	if (def->root.work)
+		spec_add_mount(spec, def->root.work, "bind", def->root.work, work);
 	return 0;
 }

@@ -42,6 +42,10 @@ void record_stopped(struct jail_index *ix, uint32_t slot, int code, bool oom)
 int remove_leftovers(struct jail_env *env, const char *name, struct err *e)
 	__attribute__((nonnull));
 
+/* compose_host.c: undoes mountinfo's escapes (proc(5)) in place. */
+enum { MOUNTINFO_BYTES_MAX = 16 << 20 };
+void mountinfo_unescape(char *s) __attribute__((nonnull));
+
 /* life.c */
 void record_from_def(const char *name, const struct jail_def *def, struct idx_record *ret)
 	__attribute__((nonnull));

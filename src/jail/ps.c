@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -123,35 +124,65 @@ static void add_proc(struct jail_proc **list, size_t *n, size_t *cap, const stru
 	(*list)[(*n)++] = *p;
 }
 
-/* Without a control group: whoever is in the pid namespace of the init. */
-static int pids_by_namespace(pid_t init, pid_t **ret, size_t *ret_n, struct err *e)
+struct family {
+	pid_t pid, parent;
+	bool member;
+};
+
+static int list_all(struct family **ret, size_t *ret_n, struct err *e)
 {
-	AUTO_FREE char *init_ns = str_fmt("/proc/%d/ns/pid", (int)init);
 	DIR *d = opendir("/proc");
-	struct stat own, other;
 	struct dirent *de;
 	size_t cap = 0;
 
 	if (!d)
 		return err_sys(e, "cannot list '/proc'");
-	if (stat(init_ns, &own) < 0) {
-		err_sys(e, "cannot examine the jail's init");
-		closedir(d);
-		return -e->code;
-	}
 	while ((de = readdir(d))) {
+		AUTO_BUF struct buf b = {0};
 		char path[300];
+		struct jail_proc p;
 
 		if (!isdigit((unsigned char)de->d_name[0]))
 			continue;
-		snprintf(path, sizeof(path), "%s/ns/pid", de->d_name);
-		if (fstatat(dirfd(d), path, &other, 0) < 0 || other.st_ino != own.st_ino ||
-			other.st_dev != own.st_dev)
+		snprintf(path, sizeof(path), "%s/stat", de->d_name);
+		if (!read_proc(dirfd(d), path, &b) || !parse_stat(b.p, &p, 0))
 			continue;
 		*ret = mem_grow(*ret, &cap, *ret_n + 1, sizeof(**ret));
-		(*ret)[(*ret_n)++] = (pid_t)strtol(de->d_name, NULL, 10);
+		(*ret)[(*ret_n)++] =
+			(struct family){(pid_t)strtol(de->d_name, NULL, 10), p.parent_pid, false};
 	}
 	closedir(d);
+	return 0;
+}
+
+/*
+ * Without a control group: everything that descends from the supervisor.  Whoever loses its
+ * parent inside gets the jail's init for one, and that is the supervisor's child, as every exec
+ * is; so nothing can leave the family.
+ */
+static int pids_by_family(pid_t supervisor, pid_t **ret, size_t *ret_n, struct err *e)
+{
+	AUTO_FREE struct family *all = NULL;
+	size_t n = 0;
+	bool grown = true;
+
+	if (list_all(&all, &n, e) < 0)
+		return -e->code;
+	*ret = mem_new_array(n + 1, sizeof(**ret));
+	while (grown) {
+		grown = false;
+		for (size_t i = 0; i < n; i++) {
+			if (all[i].member)
+				continue;
+			all[i].member = all[i].parent == supervisor;
+			for (size_t k = 0; k < *ret_n && !all[i].member; k++)
+				all[i].member = (*ret)[k] == all[i].parent;
+			if (!all[i].member)
+				continue;
+			(*ret)[(*ret_n)++] = all[i].pid;
+			grown = true;
+		}
+	}
 	return 0;
 }
 
@@ -176,7 +207,7 @@ int jail_ps(struct jail_env *env, const char *which, struct jail_proc **ret, siz
 	if (iso_cgroup_open(path, &cg, &none) == 0 && cg.mode != ISO_CGROUP_NONE)
 		r = iso_cgroup_pids(&cg, &pids, &n_pids, e);
 	else
-		r = pids_by_namespace(rec.init_pid, &pids, &n_pids, e);
+		r = pids_by_family((pid_t)(rec.owner & FUTEX_TID_MASK), &pids, &n_pids, e);
 	iso_cgroup_release(&cg);
 	if (r < 0)
 		return r;

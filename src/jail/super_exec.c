@@ -152,6 +152,7 @@ static int run(struct super *s, const struct spec_process *p, const int *fds, st
 	const struct iso_exec_opts o = {.spec = &s->up.c->spec,
 		.process = p,
 		.jail_pidfd = s->up.jail.pidfd,
+		.ns_fds = s->up.jail.ns_fds,
 		.cgroup = &s->up.cg,
 		.filter = s->up.c->has_filter ? &s->up.c->filter : NULL,
 		.stdio = {fds ? fds[0] : -1, fds ? fds[1] : -1, fds ? fds[2] : -1},

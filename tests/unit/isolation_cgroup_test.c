@@ -175,6 +175,39 @@ TEST(controller_lists_parse)
 	CHECK_INT(cgroup_controllers_parse("", 1), 0);
 }
 
+TEST(mountinfo_parses)
+{
+	static const char text[] =
+		"22 27 0:21 / /proc rw,relatime - proc proc rw\n"
+		"32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 master:3 - cgroup cgroup rw,cpu,cpuacct\n"
+		"40 31 0:37 /sub /mnt/with\\040blank\\134 rw - cgroup cgroup rw,xattr,release_agent=/x,name=systemd\n"
+		"41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 none rw,nsdelegate\n"
+		"42 31 0:39 / /a - cgroupx none rw\n"
+		"43 31 0:39 / /b rw - cgroup\n"
+		"44 - cgroup";
+	const char *rest = text;
+	struct cgroup_mount m = {0};
+
+	CHECK(cgroup_mount_next(&rest, &m) && m.version == 1);
+	CHECK_STR(m.name, "cpu,cpuacct");
+	CHECK_STR(m.point, "/sys/fs/cgroup/cpu,cpuacct");
+	cgroup_mount_release(&m);
+	CHECK(cgroup_mount_next(&rest, &m) && m.version == 1);
+	CHECK_STR(m.name, "name=systemd");
+	CHECK_STR(m.point, "/mnt/with blank\\");
+	CHECK_STR(m.root, "/sub");
+	cgroup_mount_release(&m);
+	CHECK(cgroup_mount_next(&rest, &m) && m.version == 2);
+	CHECK_STR(m.name, "unified");
+	cgroup_mount_release(&m);
+	CHECK(!cgroup_mount_next(&rest, &m));
+	AUTO_FREE char *named = cgroup_own_path("9:name=systemd:/a:b\n0::/c\n", "name=systemd");
+	AUTO_FREE char *v2 = cgroup_own_path("9:name=systemd:/a:b\n0::/c\n", "");
+	CHECK_STR(named, "/a:b");
+	CHECK_STR(v2, "/c");
+	CHECK(!cgroup_own_path("x\n:\n::\n", "cpu"));
+}
+
 /* C6: in every hierarchy, and born or entered there, never attached. */
 static void in_every_hierarchy(void)
 {
