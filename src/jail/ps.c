@@ -186,29 +186,38 @@ static int pids_by_family(pid_t supervisor, pid_t **ret, size_t *ret_n, struct e
 	return 0;
 }
 
-int jail_ps(struct jail_env *env, const char *which, struct jail_proc **ret, size_t *ret_n,
-	struct err *e)
+/* The pids in a running jail, and its record; *ret is owned. */
+static int pids_of(struct jail_env *env, const char *which, struct idx_record *ret_rec, pid_t **ret,
+	size_t *ret_n, struct err *e)
 {
-	uint64_t boot_ms = time_wall_ms() - time_mono_ms();
 	struct iso_cgroup cg = ISO_CGROUP_INIT;
-	AUTO_FREE pid_t *pids = NULL;
-	struct jail_proc *list = NULL;
-	size_t n_pids = 0, n = 0, cap = 0;
-	struct idx_record rec;
 	struct err none = {0};
 	uint32_t slot;
 	int r;
 
-	if (find_slot(env, which, &slot, &rec, e) < 0)
+	if (find_slot(env, which, &slot, ret_rec, e) < 0)
 		return -e->code;
-	if (!is_up(&rec))
-		return err_set(e, ESRCH, "jail '%s' is not running", rec.name);
-	AUTO_FREE char *path = env_cgroup(env, rec.name);
+	if (!is_up(ret_rec))
+		return err_set(e, ESRCH, "jail '%s' is not running", ret_rec->name);
+	AUTO_FREE char *path = env_cgroup(env, ret_rec->name);
 	if (iso_cgroup_open(path, &cg, &none) == 0 && cg.mode != ISO_CGROUP_NONE)
-		r = iso_cgroup_pids(&cg, &pids, &n_pids, e);
+		r = iso_cgroup_pids(&cg, ret, ret_n, e);
 	else
-		r = pids_by_family((pid_t)(rec.owner & FUTEX_TID_MASK), &pids, &n_pids, e);
+		r = pids_by_family((pid_t)(ret_rec->owner & FUTEX_TID_MASK), ret, ret_n, e);
 	iso_cgroup_release(&cg);
+	return r;
+}
+
+int jail_ps(struct jail_env *env, const char *which, struct jail_proc **ret, size_t *ret_n,
+	struct err *e)
+{
+	uint64_t boot_ms = time_wall_ms() - time_mono_ms();
+	AUTO_FREE pid_t *pids = NULL;
+	struct jail_proc *list = NULL;
+	size_t n_pids = 0, n = 0, cap = 0;
+	struct idx_record rec;
+	int r = pids_of(env, which, &rec, &pids, &n_pids, e);
+
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n_pids; i++) {
@@ -219,5 +228,36 @@ int jail_ps(struct jail_env *env, const char *which, struct jail_proc **ret, siz
 	}
 	*ret = list;
 	*ret_n = n;
+	return 0;
+}
+
+int ps_cpu(struct jail_env *env, const char *which, uint64_t *ret_user_usec,
+	uint64_t *ret_system_usec, struct err *e)
+{
+	uint64_t user = 0, system = 0, ticks = (uint64_t)sysconf(_SC_CLK_TCK);
+	AUTO_FREE pid_t *pids = NULL;
+	struct idx_record rec;
+	size_t n = 0;
+	int r = pids_of(env, which, &rec, &pids, &n, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		unsigned long utime, stime, cutime, cstime;
+		AUTO_BUF struct buf b = {0};
+		char path[32];
+		const char *s;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pids[i]);
+		if (!read_proc(AT_FDCWD, path, &b) || !(s = strrchr(b.p, ')')) ||
+			sscanf(s + 1,
+				" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %lu %lu",
+				&utime, &stime, &cutime, &cstime) != 4)
+			continue;
+		user += utime + cutime;
+		system += stime + cstime;
+	}
+	*ret_user_usec = user * 1000000 / ticks;
+	*ret_system_usec = system * 1000000 / ticks;
 	return 0;
 }

@@ -141,14 +141,14 @@ END
     folder) mkdir "$file" ;;
     unknown) sed 's/{/{"nonsense": 1, /' "$W/definition" >"$file" ;;
     esac
-    run timeout 20 "$JAIL" ls
+    run timeout -k 2 20 "$JAIL" ls
     [ "$status" -eq 0 ] || { echo "$kind: ls $status $output"; false; }
     [[ $output == *good* ]]
     [[ $output != *root:* ]]
     refused_saying "'bad'" start bad || { echo "$kind"; false; }
     [[ $stderr != *root:* ]]
     is_state good created
-    run timeout 20 "$JAIL" destroy -f bad
+    run timeout -k 2 20 "$JAIL" destroy -f bad
     [ "$status" -eq 0 ] || { echo "$kind: $output"; false; }
   done
   jail destroy good
@@ -157,9 +157,9 @@ END
 @test "running state that is garbage: the next command understands" {
   up web
   for f in $(find "$JAIL_RUN_DIR" -type f ! -name lock); do head -c 300 /dev/urandom >"$f"; done
-  run timeout 30 "$JAIL" ls
+  run timeout -k 2 30 "$JAIL" ls
   [ "$status" -eq 0 ]
-  run timeout 30 "$JAIL" destroy -f web
+  run timeout -k 2 30 "$JAIL" destroy -f web
   [ "$status" -eq 0 ]
   [ -z "$(jail ls -q)" ]
 }

@@ -31,7 +31,7 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
   up web
   sup=$(supervisor_of web)
   kill -STOP "$sup"
-  run --separate-stderr timeout 60 "$JAIL" exec web true
+  run --separate-stderr timeout -k 1 60 "$JAIL" exec web true
   kill -CONT "$sup"
   [ "$status" -eq 125 ]
   [[ $stderr == "jail: "* ]]
