@@ -36,8 +36,7 @@ static int wires_open(struct wires *w, struct err *e)
 	return 0;
 }
 
-/* --- nat: rules first ---------------------------------------------------------------------------
- */
+/* --- nat: rules first --- */
 
 static int remove_link(struct nl_batch *b, const struct plan *p, struct err *e)
 {
@@ -85,8 +84,7 @@ static int add_rules(struct wires *w, const struct plan *p, struct err *e)
 	return r < 0 ? rules_failed(p, r, &first, e) : r;
 }
 
-/* --- nat: then the link
- * ---------------------------------------------------------------------------- */
+/* --- nat: then the link --- */
 
 /* The reverse path must be the one that the mark opens; 127/8 may come back translated. */
 static const struct rt_conf host_end_conf[] = {
@@ -107,25 +105,14 @@ static struct rt_route jail_route(const struct plan *p, int f)
 		.table = TABLE_ROUTES};
 }
 
-static void host_addresses(struct nl_batch *b, const struct plan *p)
-{
-	for (int f = 0; f < 2; f++) {
-		struct rt_route route = jail_route(p, f);
-
-		if (!p->addr[f].family)
-			continue;
-		rt_addr_add(b, p->link->index, &p->gateway[f]);
-		rt_neigh_add(b, p->link->index, &p->addr[f], p->mac);
-		rt_route_add(b, &route);
-	}
-}
-
-/* Both ends at once, the jail's born in its namespace; then the host's addresses and routes. */
+/*
+ * Both ends at once, the jail's born in its namespace.  Both are down: a veth end can only be
+ * raised when it has its peer, and IPv6 must be settled before.
+ */
 static int make_pair(struct nl *route, const struct plan *p, int netns_fd, struct err *e)
 {
 	AUTO_NL_BATCH struct nl_batch b = {0};
 	const struct net_link *l = p->link;
-	/* Not up yet: a veth end can only be raised when it has its peer (ENOTCONN). */
 	struct rt_link inside = {.name = l->jail_if,
 		.index = l->index,
 		.noarp = true,
@@ -136,7 +123,6 @@ static int make_pair(struct nl *route, const struct plan *p, int netns_fd, struc
 	struct rt_link outside = {.kind = RT_VETH,
 		.name = l->host_if,
 		.index = l->index,
-		.up = true,
 		.noarp = true,
 		.mtu = l->mtu,
 		.mac = p->host_mac,
@@ -146,12 +132,33 @@ static int make_pair(struct nl *route, const struct plan *p, int netns_fd, struc
 
 	for (int f = 0; f < 2; f++) {
 		if (p->subnet[f].family)
-			host_subnet_shut(&b, &p->subnet[f]);
+			host_network_up(&b, &p->subnet[f], &p->gateway[f]);
 	}
 	rt_link_new(&b, &outside);
+	return nl_exec(route, &b, e);
+}
+
+/* The host's end: no router or address of its own making, then up, then the way to the jail. */
+static int furnish_host_end(struct nl *route, const struct plan *p, struct err *e)
+{
+	AUTO_NL_BATCH struct nl_batch b = {0};
+	const struct net_link *l = p->link;
+	bool v6 = p->addr[1].family;
+
+	if (host_link_sysctl(
+		    AF_INET6, l->host_if, v6 ? "accept_ra" : "disable_ipv6", v6 ? "0" : "1", e) < 0)
+		return -e->code;
 	rt_link_conf4(&b, l->index, host_end_conf, ARRAY_SIZE(host_end_conf));
 	rt_link_no_autoconf6(&b, l->index);
-	host_addresses(&b, p);
+	rt_link_set(&b, l->index, &(struct rt_link){.up = true});
+	for (int f = 0; f < 2; f++) {
+		struct rt_route in = jail_route(p, f);
+
+		if (!p->addr[f].family)
+			continue;
+		rt_neigh_add(&b, l->index, &p->addr[f], p->mac);
+		rt_route_add(&b, &in);
+	}
 	return nl_exec(route, &b, e);
 }
 
@@ -176,7 +183,9 @@ static int furnish_jail_end(const struct plan *p, int netns_fd, struct err *e)
 		rt_neigh_add(&b, index, &p->gateway[f], p->host_mac);
 		rt_route_add(&b, &out);
 	}
-	return nl_exec(&nl, &b, e);
+	if (nl_exec(&nl, &b, e) < 0)
+		return -e->code;
+	return rt_link_ready(&nl, index, e);
 }
 
 static int attach_nat(const struct plan *p, int netns_fd, struct err *e)
@@ -194,14 +203,9 @@ static int attach_nat(const struct plan *p, int netns_fd, struct err *e)
 	if (r < 0)
 		return r;
 	told |= r;
-	if (make_pair(&w.route, p, netns_fd, e) < 0)
-		return -e->code;
-	/* No IPv6 asked for: none there.  Else at least no router of the jail's making. */
-	if (host_link_sysctl(AF_INET6, p->link->host_if,
-		    p->addr[1].family ? "accept_ra" : "disable_ipv6", p->addr[1].family ? "0" : "1",
-		    e) < 0)
-		return -e->code;
-	if (furnish_jail_end(p, netns_fd, e) < 0)
+	if (make_pair(&w.route, p, netns_fd, e) < 0 || furnish_host_end(&w.route, p, e) < 0 ||
+		furnish_jail_end(p, netns_fd, e) < 0 ||
+		rt_link_ready(&w.route, p->link->index, e) < 0)
 		return -e->code;
 	return told;
 }
@@ -248,8 +252,7 @@ static int detach_nat(const struct plan *p, int netns_fd, struct err *e)
 	return r == -ENOENT ? 0 : remove_ports(&w.nft, p, e);
 }
 
-/* --- the modes
- * -------------------------------------------------------------------------------------- */
+/* --- the modes --- */
 
 static int nothing(const struct plan *p, int netns_fd, struct err *e)
 {
@@ -333,8 +336,7 @@ int net_detach(const struct net_link *l, int netns_fd, struct net_counters *ret,
 	return modes[l->mode].detach(&p, netns_fd, e);
 }
 
-/* --- live changes, repair, the end
- * --------------------------------------------------------------------- */
+/* --- live changes, repair, the end --- */
 
 int net_update(const struct net_link *was, const struct net_link *now, struct err *e)
 {
@@ -390,7 +392,7 @@ static int restore_routing(
 
 			if (!p.addr[f].family)
 				continue;
-			host_subnet_shut(&b, &p.subnet[f]);
+			host_network_up(&b, &p.subnet[f], &p.gateway[f]);
 			rt_route_add(&b, &back);
 			nl_tolerate(&b, ENODEV); /* the jail has ended meanwhile */
 		}
@@ -428,26 +430,67 @@ int net_restore(const struct net_link *const *links, size_t n, struct err *e)
 	return told;
 }
 
+static int network_addrs(const struct net_network *n, struct net_addr *subnets,
+	struct net_addr *gateways, struct err *e)
+{
+	const char *const texts[] = {n->subnet4, n->subnet6};
+
+	for (int f = 0; f < 2; f++) {
+		subnets[f] = gateways[f] = (struct net_addr){0};
+		if (!texts[f])
+			continue;
+		if (net_addr_parse(texts[f], &subnets[f], e) < 0)
+			return err_prefix(e, "network '%s'", n->name);
+		gateways[f] = net_addr_nth(&subnets[f], 1);
+	}
+	return 0;
+}
+
+static int network_routing_down(struct nl *route, const struct net_addr *subnets, struct err *e)
+{
+	AUTO_NL_BATCH struct nl_batch b = {0};
+
+	for (int f = 0; f < 2; f++) {
+		if (subnets[f].family)
+			host_network_down(&b, &subnets[f]);
+	}
+	return nl_exec(route, &b, e);
+}
+
+int net_network_down(const struct net_network *n, struct err *e)
+{
+	AUTO_WIRES struct wires w = WIRES_INIT;
+	AUTO_NL_BATCH struct nl_batch b = {0};
+	struct net_addr subnets[2], gateways[2];
+	struct err why = {0};
+	int r;
+
+	if (network_addrs(n, subnets, gateways, e) < 0 || wires_open(&w, e) < 0 ||
+		network_routing_down(&w.route, subnets, e) < 0)
+		return -e->code;
+	nft_begin(&b);
+	table_network_del(&b, n->id, gateways);
+	nft_commit(&b);
+	r = nl_exec(&w.nft, &b, &why);
+	if (r < 0 && r != -ENOENT)
+		*e = why;
+	return r == -ENOENT ? 0 : r;
+}
+
 int net_teardown(const struct net_network *const *networks, size_t n, struct err *e)
 {
 	AUTO_WIRES struct wires w = WIRES_INIT;
 	AUTO_NL_BATCH struct nl_batch b = {0};
-	struct net_addr subnet;
+	struct net_addr subnets[2], gateways[2];
 
 	if (wires_open(&w, e) < 0)
 		return -e->code;
-	host_rules_del(&b);
 	for (size_t i = 0; i < n; i++) {
-		const char *const texts[] = {networks[i]->subnet4, networks[i]->subnet6};
-
-		for (size_t f = 0; f < ARRAY_SIZE(texts); f++) {
-			if (!texts[f])
-				continue;
-			if (net_addr_parse(texts[f], &subnet, e) < 0)
-				return -e->code;
-			host_subnet_open(&b, &subnet);
-		}
+		if (network_addrs(networks[i], subnets, gateways, e) < 0 ||
+			network_routing_down(&w.route, subnets, e) < 0)
+			return -e->code;
 	}
+	host_rules_del(&b);
 	if (nl_exec(&w.route, &b, e) < 0)
 		return -e->code;
 	nft_begin(&b);

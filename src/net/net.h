@@ -191,7 +191,12 @@ int net_table_present(struct err *e) __attribute__((nonnull));
  */
 int net_restore(const struct net_link *const *links, size_t n, struct err *e)
 	__attribute__((nonnull(3)));
-/* Removes the table, the routing rules, and the unreachable routes of these networks. */
+/*
+ * Removes what a network itself has on the host (made with its first link): its gateway
+ * addresses on the loopback link, its unreachable route, its elements.  Its jails must be detached.
+ */
+int net_network_down(const struct net_network *n, struct err *e) __attribute__((nonnull));
+/* Removes the table, the routing rules, and all that net_network_down does of these networks. */
 int net_teardown(const struct net_network *const *networks, size_t n, struct err *e)
 	__attribute__((nonnull(3)));
 

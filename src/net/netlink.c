@@ -72,7 +72,7 @@ void nl_close(struct nl *nl)
 	nl->socket = NULL;
 }
 
-/* --- building ------------------------------------------------------------------------------ */
+/* --- building --- */
 
 static struct nlmsghdr *current(struct nl_batch *b)
 {
@@ -184,7 +184,7 @@ static void batch_reset(struct nl_batch *b)
 	b->overflow = false;
 }
 
-/* --- answers ------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 int nl_attrs(const struct nlmsghdr *h, size_t extra_bytes, const struct nlattr **ret, uint16_t max)
 {
@@ -227,6 +227,13 @@ static bool attr_copy(const struct nlattr *a, void *ret, size_t n)
 		return false;
 	memcpy(ret, mnl_attr_get_payload(a), n);
 	return true;
+}
+
+uint8_t nl_u8(const struct nlattr *a, uint8_t absent)
+{
+	uint8_t v;
+
+	return attr_copy(a, &v, sizeof(v)) ? v : absent;
 }
 
 uint32_t nl_u32(const struct nlattr *a, uint32_t absent)
@@ -344,7 +351,7 @@ int nl_read(const void *p, size_t n, const struct nl_answer *a)
 	return r;
 }
 
-/* --- sending and receiving ----------------------------------------------------------------- */
+/* --- sending and receiving --- */
 
 /* One datagram from the kernel; -EAGAIN when there is none. */
 static ssize_t receive(const struct nl *nl, void *p, size_t n)

@@ -38,7 +38,7 @@ void nft_commit(struct nl_batch *b)
 	batch_mark(b, NFNL_MSG_BATCH_END);
 }
 
-/* --- tables, sets, chains -------------------------------------------------------------------- */
+/* --- tables, sets, chains --- */
 
 void nft_table_new(struct nl_batch *b, const char *table)
 {
@@ -149,7 +149,7 @@ void nft_chain_flush(struct nl_batch *b, const char *table, const char *chain)
 	nl_put_str(b, NFTA_RULE_CHAIN, chain);
 }
 
-/* --- expressions ----------------------------------------------------------------------------- */
+/* --- expressions --- */
 
 static void put_reg(struct nl_batch *b, uint16_t type, int reg)
 {
@@ -242,9 +242,9 @@ static void put_op_verdict(struct nl_batch *b, const struct nft_op *op)
 	put_verdict(b, NFTA_IMMEDIATE_DATA, op->code, op->name);
 }
 
-static void put_dnat(struct nl_batch *b, const struct nft_op *op)
+static void put_nat(struct nl_batch *b, const struct nft_op *op)
 {
-	nl_put_be32(b, NFTA_NAT_TYPE, NFT_NAT_DNAT);
+	nl_put_be32(b, NFTA_NAT_TYPE, op->kind == NFT_OP_DNAT ? NFT_NAT_DNAT : NFT_NAT_SNAT);
 	nl_put_be32(b, NFTA_NAT_FAMILY, op->base);
 	put_reg(b, NFTA_NAT_REG_ADDR_MIN, op->reg);
 	if (op->to >= 0)
@@ -296,7 +296,8 @@ static const struct {
 	[NFT_OP_LOAD] = {"immediate", put_load},
 	[NFT_OP_VMAP] = {"lookup", put_lookup},
 	[NFT_OP_VERDICT] = {"immediate", put_op_verdict},
-	[NFT_OP_DNAT] = {"nat", put_dnat},
+	[NFT_OP_DNAT] = {"nat", put_nat},
+	[NFT_OP_SNAT] = {"nat", put_nat},
 	[NFT_OP_MASQ] = {"masq", put_nothing},
 	[NFT_OP_REJECT] = {"reject", put_reject},
 	[NFT_OP_LOG] = {"log", put_log},
@@ -325,7 +326,7 @@ void nft_rule_add(struct nl_batch *b, const char *table, const char *chain,
 	nl_end(b, list);
 }
 
-/* --- elements -------------------------------------------------------------------------------- */
+/* --- elements --- */
 
 static void append(uint8_t *to, size_t *at, size_t max, const void *p, size_t n)
 {
@@ -396,7 +397,7 @@ void nft_elem_del(struct nl_batch *b, const char *table, const struct nft_elem *
 	put_elem_message(b, NFT_MSG_DELSETELEM, 0, "remove from nftables set", table, elem);
 }
 
-/* --- questions ------------------------------------------------------------------------------- */
+/* --- questions --- */
 
 int nft_table_exists(struct nl *nl, const char *table, struct err *e)
 {

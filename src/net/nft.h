@@ -50,6 +50,7 @@ enum nft_op_kind {
 	NFT_OP_VMAP, /* verdict from a map */
 	NFT_OP_VERDICT, /* code, chain */
 	NFT_OP_DNAT, /* destination = address at reg, port at to (< 0: unchanged) */
+	NFT_OP_SNAT, /* source = address at reg */
 	NFT_OP_MASQ, /* source = the output link's address */
 	NFT_OP_REJECT, /* administratively prohibited, by ICMP of the family */
 	NFT_OP_LOG, /* copy to a netlink log group */
@@ -144,6 +145,10 @@ struct nft_op {
 #define NFT_DNAT_TO(f, a, p)                                                                       \
 	{                                                                                          \
 		.kind = NFT_OP_DNAT, .base = (f), .reg = (a), .to = (p)                            \
+	}
+#define NFT_SNAT_TO(f, a)                                                                          \
+	{                                                                                          \
+		.kind = NFT_OP_SNAT, .base = (f), .reg = (a), .to = -1                             \
 	}
 #define NFT_MASQUERADE                                                                             \
 	{                                                                                          \

@@ -14,8 +14,7 @@ const char *const net_mode_names[] = {
 	"none", "nat", "bridge", "macvlan", "host", "jail", "interface", NULL};
 const char *const net_proto_names[] = {"tcp", "udp", NULL};
 
-/* --- what is kept: one table reads, prints, copies and frees ------------------------------------
- */
+/* --- what is kept: one table reads, prints, copies and frees --- */
 
 static const struct json_field port_fields[] = {
 	JSON_FIELD(struct net_port, proto, "proto", JSON_ENUM, .names = net_proto_names),
@@ -109,8 +108,7 @@ void net_network_release(struct net_network *n)
 	*n = (struct net_network){0};
 }
 
-/* --- what users write --------------------------------------------------------------------------
- */
+/* --- what users write --- */
 
 /* Cuts "/udp" or "/tcp" off the end of text; true when there was one. */
 static bool cut_proto(char *text, int *ret)
@@ -262,8 +260,7 @@ int net_egress_parse(const char *s, struct net_egress *ret, struct err *e)
 	return 0;
 }
 
-/* --- choosing ------------------------------------------------------------------------------------
- */
+/* --- choosing --- */
 
 static int random_bytes(void *p, size_t n, struct err *e)
 {

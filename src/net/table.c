@@ -28,8 +28,11 @@ enum { CT_ESTABLISHED_RELATED = 2 | 4, CT_STATUS_DNAT = 1 << 5 };
 	NFT_IP6_SADDR(r), NFT_CMP(r, NFT_CMP_EQ, 16, 0, 0, 0, NFT_BYTES(0, 0, 0, 1))
 #define DPORT_IS(proto, port)                                                                      \
 	NFT_META_LOAD(L4PROTO, 15), NFT_EQ8(15, proto), NFT_DPORT(15), NFT_EQ_PORT(15, port)
-#define ACCEPT NFT_VERDICT(NF_ACCEPT)
-#define DROP   NFT_VERDICT(NF_DROP)
+/* With the output link's name in 0 to 3: as the gateway of its network. */
+#define AS_GATEWAY4 NFT_MAP(0, "nets", 8), NFT_MAP(8, "gate_of4", 9), NFT_SNAT_TO(NFPROTO_IPV4, 9)
+#define AS_GATEWAY6 NFT_MAP(0, "nets", 8), NFT_MAP(8, "gate_of6", 9), NFT_SNAT_TO(NFPROTO_IPV6, 9)
+#define ACCEPT      NFT_VERDICT(NF_ACCEPT)
+#define DROP        NFT_VERDICT(NF_DROP)
 
 static const struct nft_set sets[] = {
 	/* Who may send from which address, and whose address it is; both count. */
@@ -45,6 +48,8 @@ static const struct nft_set sets[] = {
 	/* The gateways: the host's own addresses towards jails. */
 	{"gates4", {NFT_TYPE_IPADDR}},
 	{"gates6", {NFT_TYPE_IP6ADDR}},
+	{"gate_of4", {NFT_TYPE_MARK}, .data = {NFT_TYPE_IPADDR}},
+	{"gate_of6", {NFT_TYPE_MARK}, .data = {NFT_TYPE_IP6ADDR}},
 	/* Private, link-local, metadata and other addresses that are not the internet. */
 	{"lan4", {NFT_TYPE_IPADDR}, .interval = true},
 	{"lan6", {NFT_TYPE_IP6ADDR}, .interval = true},
@@ -155,12 +160,12 @@ static const struct rule rules[] = {
 	/* Out under the host's address.  A loopback client, or a jail at its own published port,
 	   gets the gateway's: its own address would not find the way back. */
 	RULE("source", FROM_JAIL, NOT_TO_JAIL, NFT_MASQUERADE),
-	RULE("source", IP, TO_JAIL, FROM_LOOPBACK4(0), NFT_MASQUERADE),
-	RULE("source", IP6, TO_JAIL, FROM_LOOPBACK6(0), NFT_MASQUERADE),
+	RULE("source", IP, TO_JAIL, FROM_LOOPBACK4(0), NFT_META_LOAD(OIFNAME, 0), AS_GATEWAY4),
+	RULE("source", IP6, TO_JAIL, FROM_LOOPBACK6(0), NFT_META_LOAD(OIFNAME, 0), AS_GATEWAY6),
 	RULE("source", IP, TO_JAIL, NFT_META_LOAD(OIFNAME, 0), NFT_IP_SADDR(4), NFT_IN(0, "from4"),
-		NFT_MASQUERADE),
+		AS_GATEWAY4),
 	RULE("source", IP6, TO_JAIL, NFT_META_LOAD(OIFNAME, 0), NFT_IP6_SADDR(4),
-		NFT_IN(0, "from6"), NFT_MASQUERADE),
+		NFT_IN(0, "from6"), AS_GATEWAY6),
 
 	RULE("forward", FROM_JAIL, NFT_GO("from_jail")),
 	RULE("forward", TO_JAIL, NFT_GO("to_jail")),
@@ -250,7 +255,7 @@ void table_make(struct nl_batch *b)
 		nft_rule_add(b, TABLE_NAME, rules[i].chain, rules[i].ops, rules[i].n);
 }
 
-/* --- what one link has in it ------------------------------------------------------------------ */
+/* --- what one link has in it --- */
 
 static int read_addr(const char *s, int family, struct net_addr *ret, struct err *e)
 {
@@ -335,23 +340,33 @@ static void allowance_elems(struct nl_batch *b, elem_fn *fn, const struct plan *
 		ifname_elem(b, fn, "host_ok", p);
 }
 
-/* What the whole network shares; added by each link and removed with the table. */
-static void network_elems(struct nl_batch *b, const struct plan *p)
+/* What the whole network shares: added by each of its links, removed with the network. */
+static void network_elems(
+	struct nl_batch *b, elem_fn *fn, uint32_t id, const struct net_addr *gateways)
 {
-	static const char *const gates[] = {"gates4", "gates6"};
+	static const char *const gates[] = {"gates4", "gates6"}, *const maps[] = {
+									 "gate_of4", "gate_of6"};
 	struct nft_elem peers = {.set = "peers"};
 
-	nft_key(&peers, &p->link->network_id, sizeof(p->link->network_id));
-	nft_key(&peers, &p->link->network_id, sizeof(p->link->network_id));
-	nft_elem_add(b, TABLE_NAME, &peers);
+	nft_key(&peers, &id, sizeof(id));
+	nft_key(&peers, &id, sizeof(id));
+	fn(b, TABLE_NAME, &peers);
 	for (int f = 0; f < 2; f++) {
-		struct nft_elem gate = {.set = gates[f]};
+		struct nft_elem gate = {.set = gates[f]}, of = {.set = maps[f]};
 
-		if (!p->gateway[f].family)
+		if (!gateways[f].family)
 			continue;
-		addr_key(&gate, &p->gateway[f]);
-		nft_elem_add(b, TABLE_NAME, &gate);
+		addr_key(&gate, &gateways[f]);
+		fn(b, TABLE_NAME, &gate);
+		nft_key(&of, &id, sizeof(id));
+		nft_value(&of, gateways[f].bytes, net_addr_size(&gateways[f]));
+		fn(b, TABLE_NAME, &of);
 	}
+}
+
+void table_network_del(struct nl_batch *b, uint32_t id, const struct net_addr *gateways)
+{
+	network_elems(b, nft_elem_del, id, gateways);
 }
 
 static void proto_port_key(struct nft_elem *el, int proto, uint32_t port)
@@ -431,8 +446,7 @@ int table_port_del(struct nl_batch *b, const struct plan *p, size_t index, struc
 	return port_at(b, nft_elem_del, p, index, e);
 }
 
-/* --- the egress policy of one link: a chain of its own, reached through a map -------------------
- */
+/* --- the egress policy of one link: a chain of its own, reached through a map --- */
 
 static void egress_chain_name(const struct plan *p, char buf[static 32])
 {
@@ -567,7 +581,7 @@ void table_policy_del(struct nl_batch *b, const struct plan *p)
 
 int table_link_add(struct nl_batch *b, const struct plan *p, struct err *e)
 {
-	network_elems(b, p);
+	network_elems(b, nft_elem_add, p->link->network_id, p->gateway);
 	basic_elems(b, nft_elem_add, p);
 	return table_policy_add(b, p, e);
 }
