@@ -61,7 +61,7 @@ extern const char *const net_proto_names[];
 /* A published port. */
 struct net_port {
 	int proto; /* enum net_proto */
-	char *address; /* of the host; NULL: its loopback addresses; "*": all */
+	char *address; /* of the host; NULL: 127.0.0.1; "*": all but ::1 */
 	uint32_t host_port; /* 1..65535 */
 	uint32_t jail_port;
 	bool inner_loopback; /* the service inside listens on 127.0.0.1 only */
@@ -124,8 +124,8 @@ void net_link_release(struct net_link *l) __attribute__((nonnull));
 void net_network_release(struct net_network *n) __attribute__((nonnull));
 
 /*
- * "[addr:]host:jail[/udp]", "port[/udp]" (both sides), addr also "[::1]", "*" or "0.0.0.0".
- * Without addr it is the host's loopback.
+ * "[addr:]host:jail[/udp]", "port[/udp]" (both sides), addr also "[2001:db8::1]", "*" or "0.0.0.0".
+ * Without addr it is 127.0.0.1; ::1 is -EOPNOTSUPP.
  */
 int net_port_parse(const char *s, struct net_port *ret, struct err *e) __attribute__((nonnull));
 /* "example.org:443", "10.0.0.0/8", "[2001:db8::1]:22", "1.1.1.1:53/udp", "name:8000-8010"; "!"

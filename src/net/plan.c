@@ -150,6 +150,9 @@ static int parse_listen(const char *s, char **ret, struct err *e)
 		return -e->code;
 	if (a.prefix != 8 * net_addr_size(&a))
 		return err_set(e, EINVAL, "'%s' is a network, not an address to listen on", s);
+	/* The kernel keeps ::1 on the loopback link even when it is translated. */
+	if (a.family == AF_INET6 && net_addr_is_loopback(&a))
+		return err_set(e, EOPNOTSUPP, "ports cannot be published on '::1'; use 127.0.0.1");
 	*ret = str_dup(memcmp(a.bytes, zero, net_addr_size(&a)) ? net_addr_print(&a, text) : "*");
 	return 0;
 }

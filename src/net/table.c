@@ -24,8 +24,6 @@ enum { CT_ESTABLISHED_RELATED = 2 | 4, CT_STATUS_DNAT = 1 << 5 };
 #define TO_HOST           NFT_DADDR_TYPE(15), NFT_EQ32(15, RTN_LOCAL)
 #define TO_LOOPBACK4(r)   NFT_FIELD(NFT_PAYLOAD_NETWORK_HEADER, 16, 1, r), NFT_EQ8(r, 127)
 #define FROM_LOOPBACK4(r) NFT_FIELD(NFT_PAYLOAD_NETWORK_HEADER, 12, 1, r), NFT_EQ8(r, 127)
-#define FROM_LOOPBACK6(r)                                                                          \
-	NFT_IP6_SADDR(r), NFT_CMP(r, NFT_CMP_EQ, 16, 0, 0, 0, NFT_BYTES(0, 0, 0, 1))
 #define DPORT_IS(proto, port)                                                                      \
 	NFT_META_LOAD(L4PROTO, 15), NFT_EQ8(15, proto), NFT_DPORT(15), NFT_EQ_PORT(15, port)
 /* With the output link's name in 0 to 3: as the gateway of its network. */
@@ -161,7 +159,6 @@ static const struct rule rules[] = {
 	   gets the gateway's: its own address would not find the way back. */
 	RULE("source", FROM_JAIL, NOT_TO_JAIL, NFT_MASQUERADE),
 	RULE("source", IP, TO_JAIL, FROM_LOOPBACK4(0), NFT_META_LOAD(OIFNAME, 0), AS_GATEWAY4),
-	RULE("source", IP6, TO_JAIL, FROM_LOOPBACK6(0), NFT_META_LOAD(OIFNAME, 0), AS_GATEWAY6),
 	RULE("source", IP, TO_JAIL, NFT_META_LOAD(OIFNAME, 0), NFT_IP_SADDR(4), NFT_IN(0, "from4"),
 		AS_GATEWAY4),
 	RULE("source", IP6, TO_JAIL, NFT_META_LOAD(OIFNAME, 0), NFT_IP6_SADDR(4),
@@ -398,19 +395,16 @@ static void port_elem(struct nl_batch *b, elem_fn *fn, const struct plan *p,
 static int one_port(struct nl_batch *b, elem_fn *fn, const struct plan *p,
 	const struct net_port *port, struct err *e)
 {
-	static const char *const loopback[] = {"127.0.0.1", "::1"};
 	struct net_addr host;
 
-	for (int f = 0; f < 2; f++) {
-		if (port->address && str_eq(port->address, "*")) {
-			port_elem(b, fn, p, port, NULL, f);
-			continue;
-		}
-		if (net_addr_parse(port->address ? port->address : loopback[f], &host, e) < 0)
-			return -e->code;
-		if ((host.family == AF_INET6) == f)
-			port_elem(b, fn, p, port, &host, f);
+	if (str_eq(port->address, "*")) {
+		port_elem(b, fn, p, port, NULL, 0);
+		port_elem(b, fn, p, port, NULL, 1);
+		return 0;
 	}
+	if (net_addr_parse(port->address ? port->address : "127.0.0.1", &host, e) < 0)
+		return -e->code;
+	port_elem(b, fn, p, port, &host, host.family == AF_INET6);
 	return 0;
 }
 
@@ -423,6 +417,7 @@ static void let_in_elem(
 	nft_key_ifname(&el, p->link->host_if);
 	proto_port_key(&el, port->proto, port->jail_port);
 	nft_value(&el, &to, sizeof(to));
+	el.data_bytes = sizeof(to); /* alone it is not padded */
 	fn(b, TABLE_NAME, &el);
 }
 
