@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
@@ -10,6 +11,7 @@
 #include "net/host.h"
 #include "net/net.h"
 #include "net/rt.h"
+#include "net/shape.h"
 #include "net/table.h"
 
 /* The two sockets that every operation of a routed link needs. */
@@ -188,6 +190,12 @@ static int furnish_jail_end(const struct plan *p, int netns_fd, struct err *e)
 	return rt_link_ready(&nl, index, e);
 }
 
+/* A link that never had a limit needs none taken off. */
+static int limit(struct nl *route, const struct net_link *l, struct err *e)
+{
+	return l->rate_in || l->rate_out ? shape_set(route, l, e) : 0;
+}
+
 static int attach_nat(const struct plan *p, int netns_fd, struct err *e)
 {
 	AUTO_WIRES struct wires w = WIRES_INIT;
@@ -204,7 +212,7 @@ static int attach_nat(const struct plan *p, int netns_fd, struct err *e)
 		return r;
 	told |= r;
 	if (make_pair(&w.route, p, netns_fd, e) < 0 || furnish_host_end(&w.route, p, e) < 0 ||
-		furnish_jail_end(p, netns_fd, e) < 0 ||
+		furnish_jail_end(p, netns_fd, e) < 0 || limit(&w.route, p->link, e) < 0 ||
 		rt_link_ready(&w.route, p->link->index, e) < 0)
 		return -e->code;
 	return told;
@@ -242,6 +250,7 @@ static int detach_nat(const struct plan *p, int netns_fd, struct err *e)
 	if (wires_open(&w, e) < 0)
 		return -e->code;
 	rt_link_del(&b, 0, p->link->host_if);
+	shape_remove(&b, p->link);
 	if (nl_exec(&w.route, &b, e) < 0)
 		return -e->code;
 	r = exec_link_rules(&w.nft, p, remove_link, &why);
@@ -250,6 +259,176 @@ static int detach_nat(const struct plan *p, int netns_fd, struct err *e)
 		return r;
 	}
 	return r == -ENOENT ? 0 : remove_ports(&w.nft, p, e);
+}
+
+/* --- bridge, macvlan, a moved interface: the segment is somebody else's --- */
+
+/* Addresses with their prefix, a default route where one was given. */
+static int furnish_plain(const struct plan *p, int netns_fd, uint32_t index, struct err *e)
+{
+	AUTO_NL struct nl nl = NL_INIT;
+	AUTO_NL_BATCH struct nl_batch b = {0};
+
+	if (nl_open(&nl, NETLINK_ROUTE, netns_fd, e) < 0)
+		return -e->code;
+	rt_link_set(&b, index, &(struct rt_link){.up = true});
+	for (int f = 0; f < 2; f++) {
+		struct rt_route out = {.dst = {.family = p->gateway[f].family},
+			.via = p->gateway[f],
+			.index = index};
+
+		if (p->addr[f].family)
+			rt_addr_add(&b, index, &p->addr[f]);
+		if (p->gateway[f].family)
+			rt_route_add(&b, &out);
+	}
+	return nl_exec(&nl, &b, e);
+}
+
+static int find_parent(
+	struct nl *route, const struct net_link *l, struct rt_info *ret, struct err *e)
+{
+	int r = rt_link_get(route, 0, l->parent, ret, e);
+
+	return r == -ENODEV ? err_hint(e, "network mode '%s' needs an existing one",
+				      net_mode_names[l->mode])
+			    : r;
+}
+
+static int attach_bridge(const struct plan *p, int netns_fd, struct err *e)
+{
+	AUTO_NL struct nl route = NL_INIT;
+	AUTO_NL_BATCH struct nl_batch b = {0};
+	const struct net_link *l = p->link;
+	struct rt_info bridge;
+	struct rt_link inside = {.name = l->jail_if,
+		.index = l->index,
+		.mtu = l->mtu,
+		.mac = p->mac,
+		.netns_fd = netns_fd};
+	struct rt_link outside = {.kind = RT_VETH,
+		.name = l->host_if,
+		.index = l->index,
+		.up = true,
+		.mtu = l->mtu,
+		.mac = p->host_mac,
+		.peer = &inside};
+
+	if (nl_open(&route, NETLINK_ROUTE, -1, e) < 0 || find_parent(&route, l, &bridge, e) < 0)
+		return -e->code;
+	if (!str_eq(bridge.kind, "bridge"))
+		return err_set(e, EINVAL, "link '%s' is not a bridge", l->parent);
+	/* A bridge takes the smallest MTU of its ports: do not lower it for the others. */
+	if (!l->mtu)
+		inside.mtu = outside.mtu = bridge.mtu;
+	outside.master = bridge.index;
+	rt_link_new(&b, &outside);
+	rt_link_no_autoconf6(&b, l->index);
+	if (nl_exec(&route, &b, e) < 0 || furnish_plain(p, netns_fd, l->index, e) < 0 ||
+		limit(&route, l, e) < 0)
+		return -e->code;
+	return rt_link_ready(&route, l->index, e);
+}
+
+static int detach_host_end(const struct plan *p, int netns_fd, struct err *e)
+{
+	AUTO_NL struct nl route = NL_INIT;
+	AUTO_NL_BATCH struct nl_batch b = {0};
+
+	(void)netns_fd;
+	if (nl_open(&route, NETLINK_ROUTE, -1, e) < 0)
+		return -e->code;
+	rt_link_del(&b, 0, p->link->host_if);
+	shape_remove(&b, p->link);
+	return nl_exec(&route, &b, e);
+}
+
+static int attach_macvlan(const struct plan *p, int netns_fd, struct err *e)
+{
+	AUTO_NL struct nl route = NL_INIT;
+	AUTO_NL_BATCH struct nl_batch b = {0};
+	const struct net_link *l = p->link;
+	struct rt_info parent;
+
+	if (l->rate_in || l->rate_out)
+		return err_set(e, EOPNOTSUPP, "rates cannot be limited in network mode 'macvlan'");
+	if (nl_open(&route, NETLINK_ROUTE, -1, e) < 0 || find_parent(&route, l, &parent, e) < 0)
+		return -e->code;
+	rt_link_new(&b, &(struct rt_link){.kind = RT_MACVLAN,
+				.name = l->jail_if,
+				.index = l->index,
+				.mtu = l->mtu,
+				.mac = p->mac,
+				.parent = parent.index,
+				.netns_fd = netns_fd});
+	if (nl_exec(&route, &b, e) < 0)
+		return -e->code;
+	return furnish_plain(p, netns_fd, l->index, e);
+}
+
+/* A macvlan link goes with its namespace; while that is there, it can be taken out of it. */
+static int detach_macvlan(const struct plan *p, int netns_fd, struct err *e)
+{
+	AUTO_NL struct nl inside = NL_INIT;
+	AUTO_NL_BATCH struct nl_batch b = {0};
+
+	if (netns_fd < 0)
+		return 0;
+	if (nl_open(&inside, NETLINK_ROUTE, netns_fd, e) < 0)
+		return -e->code;
+	rt_link_del(&b, p->link->index, NULL);
+	return nl_exec(&inside, &b, e);
+}
+
+static int attach_interface(const struct plan *p, int netns_fd, struct err *e)
+{
+	AUTO_NL struct nl route = NL_INIT;
+	AUTO_NL struct nl inside = NL_INIT;
+	AUTO_NL_BATCH struct nl_batch b = {0};
+	const struct net_link *l = p->link;
+	struct rt_info info;
+
+	if (l->rate_in || l->rate_out)
+		return err_set(
+			e, EOPNOTSUPP, "rates cannot be limited in network mode 'interface'");
+	if (nl_open(&route, NETLINK_ROUTE, -1, e) < 0 || find_parent(&route, l, &info, e) < 0)
+		return -e->code;
+	/* A link is renamed only when it is down. */
+	rt_link_down(&b, info.index);
+	rt_link_set(&b, info.index,
+		&(struct rt_link){.name = l->jail_if, .netns_fd = netns_fd, .mtu = l->mtu});
+	if (nl_exec(&route, &b, e) < 0 || nl_open(&inside, NETLINK_ROUTE, netns_fd, e) < 0 ||
+		rt_link_get(&inside, 0, l->jail_if, &info, e) < 0)
+		return -e->code;
+	return furnish_plain(p, netns_fd, info.index, e);
+}
+
+/* Back to the caller's namespace under its old name.  One that is not inside stays where it is. */
+static int detach_interface(const struct plan *p, int netns_fd, struct err *e)
+{
+	AUTO_FD int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	AUTO_NL struct nl inside = NL_INIT;
+	AUTO_NL_BATCH struct nl_batch b = {0};
+	struct err why = {0};
+	struct rt_info info;
+	int r;
+
+	if (netns_fd < 0)
+		return 0;
+	if (home < 0)
+		return err_sys(e, "cannot open the caller's network namespace");
+	if (nl_open(&inside, NETLINK_ROUTE, netns_fd, e) < 0)
+		return -e->code;
+	r = rt_link_get(&inside, 0, p->link->jail_if, &info, &why);
+	if (r == -ENODEV)
+		return 0;
+	if (r < 0) {
+		*e = why;
+		return r;
+	}
+	rt_link_down(&b, info.index);
+	rt_link_set(&b, info.index, &(struct rt_link){.name = p->link->parent, .netns_fd = home});
+	return nl_exec(&inside, &b, e);
 }
 
 /* --- the modes --- */
@@ -268,11 +447,11 @@ static const struct {
 } modes[] = {
 	[NET_NONE] = {nothing, nothing},
 	[NET_NAT] = {attach_nat, detach_nat},
-	[NET_BRIDGE] = {nothing, nothing},
-	[NET_MACVLAN] = {nothing, nothing},
+	[NET_BRIDGE] = {attach_bridge, detach_host_end},
+	[NET_MACVLAN] = {attach_macvlan, detach_macvlan},
 	[NET_HOST] = {nothing, nothing},
 	[NET_JAIL] = {nothing, nothing},
-	[NET_INTERFACE] = {nothing, nothing},
+	[NET_INTERFACE] = {attach_interface, detach_interface},
 };
 
 int net_attach(const struct net_link *l, int netns_fd, struct err *e)
@@ -341,7 +520,7 @@ int net_detach(const struct net_link *l, int netns_fd, struct net_counters *ret,
 int net_update(const struct net_link *was, const struct net_link *now, struct err *e)
 {
 	AUTO_NL_BATCH struct nl_batch b = {0};
-	AUTO_NL struct nl nft = NL_INIT;
+	AUTO_WIRES struct wires w = WIRES_INIT;
 	struct err why = {0};
 	struct plan from, to;
 	int r;
@@ -351,7 +530,7 @@ int net_update(const struct net_link *was, const struct net_link *now, struct er
 	if (now->mode != NET_NAT)
 		return err_set(e, EOPNOTSUPP,
 			"ports and egress rules can be changed in network mode 'nat' only");
-	if (nl_open(&nft, NETLINK_NETFILTER, -1, e) < 0)
+	if (wires_open(&w, e) < 0)
 		return -e->code;
 	nft_begin(&b);
 	for (size_t i = 0; i < table_ports(was); i++) {
@@ -362,8 +541,12 @@ int net_update(const struct net_link *was, const struct net_link *now, struct er
 	if (table_policy_add(&b, &to, e) < 0)
 		return -e->code;
 	nft_commit(&b);
-	r = nl_exec(&nft, &b, &why);
-	return r < 0 ? rules_failed(&to, r, &why, e) : 0;
+	r = nl_exec(&w.nft, &b, &why);
+	if (r < 0)
+		return rules_failed(&to, r, &why, e);
+	if (was->rate_in == now->rate_in && was->rate_out == now->rate_out)
+		return 0;
+	return shape_set(&w.route, now, e);
 }
 
 int net_table_present(struct err *e)

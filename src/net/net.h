@@ -90,7 +90,7 @@ struct net_link {
 	/* Asked for; set before net_plan. */
 	int mode; /* enum net_mode */
 	char *owner; /* the jail's name */
-	char *jail_if; /* name inside; NULL: "eth0" */
+	char *jail_if; /* name inside; NULL: "eth0", or .parent's of a moved one */
 	char *parent; /* bridge, lower link, or interface to move */
 	char *addr4, *addr6; /* fixed address, with a prefix for bridge and macvlan; NULL: from the
 				pool (nat) or none */

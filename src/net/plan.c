@@ -456,6 +456,8 @@ int net_plan(struct net_link *l, const struct net_network *network, int pool_fd,
 		return 0;
 	if (l->mode == NET_NAT && !network)
 		return err_set(e, EINVAL, "network mode 'nat' needs a network");
+	if (l->mode == NET_INTERFACE && !l->jail_if)
+		l->jail_if = str_dup(l->parent);
 	if (choose_names(l, e) < 0)
 		return -e->code;
 	return l->mode == NET_NAT ? plan_nat(l, network, pool_fd, e) : 0;

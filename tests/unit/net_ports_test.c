@@ -7,8 +7,8 @@ static void begin(void)
 {
 	world_new();
 	here = ns_here();
-	internet = world_link("inet0", 100, "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64",
-		"2001:db8::2/64");
+	internet = world_link(
+		"inet0", 100, "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64", "2001:db8::2/64");
 	blue = network_new("blue", "10.88.0.0/24", "fd12:3456::/64");
 	red = network_new("red", "10.89.0.0/24", NULL);
 }
@@ -213,7 +213,8 @@ TEST(ports_and_egress_change_live)
 	CHECK(tcp_to(internet, "192.0.2.1", 8080, a.ns, 80, NULL));
 	CHECK(udp_says(a.ns, "192.0.2.2", 9, internet, NULL));
 	now = a.link;
-	now.ports = &(struct net_port){.proto = NET_TCP, .address = (char[]){"*"}, .host_port = 9090, .jail_port = 80};
+	now.ports = &(struct net_port){
+		.proto = NET_TCP, .address = (char[]){"*"}, .host_port = 9090, .jail_port = 80};
 	now.egress_only = true;
 	must(net_egress_parse("192.0.2.0/24:443", &rule, &e), &e);
 	now.egress = &rule;
