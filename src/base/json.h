@@ -16,7 +16,14 @@
  * One table drives reading, printing and releasing, so the three cannot drift apart.  Reading
  * is pure: bytes in, struct or error out.  An error names the path of the value and what was
  * expected: "linux.resources.pids.limit: expected an integer, found a string".
- * Printing leaves out what is absent (NULL, empty, has_ flag false), so it round-trips.
+ *
+ * Printing leaves out what is absent, so it round-trips: NULL and empty lists; has_ flag false;
+ * and, without a has_ flag, 0 and false.  JSON_REQUIRED members are always printed, and so are
+ * numbers, booleans and enums of JSON_STRICT tables (whose readers may start from defaults
+ * other than 0).  On reading, null is the same as absent, as programs in Go write it.
+ *
+ * A table of part of a struct at the same offset flattens an object:
+ *	{"pids": {"limit": 5}} into .pids_limit by a JSON_OBJECT field of offset 0.
  */
 #ifndef JAIL_BASE_JSON_H
 #define JAIL_BASE_JSON_H
@@ -45,12 +52,18 @@ enum json_kind {
 	JSON_ARRAY,    /* T *items at .offset, size_t count at .count_offset; .table */
 	JSON_U32_ARRAY, /* uint32_t *items at .offset, size_t count at .count_offset */
 	JSON_RAW,      /* char *, owned: the value as JSON text, whatever it is */
+	/*
+	 * An object of objects: as JSON_ARRAY, and each element's key is kept in the struct's
+	 * first member, which must be a char *.
+	 */
+	JSON_KEYED,
 };
 
 enum json_flag {
 	JSON_REQUIRED = 1,  /* absent is an error */
 	JSON_NONEMPTY = 2,  /* an empty string or array is an error */
 	JSON_ABSOLUTE = 4,  /* a string that must start with '/' */
+	JSON_LENIENT = 8,   /* a set ignores names that it does not know */
 };
 
 enum json_table_flag {
@@ -73,8 +86,8 @@ struct json_field {
 
 struct json_table {
 	const struct json_field *fields;
-	size_t n_fields;
-	size_t size; /* of the struct */
+	size_t n_fields; /* at most 64 */
+	size_t size;	 /* of the struct */
 	unsigned int flags;
 };
 
@@ -140,7 +153,7 @@ char *json_print_text(const struct json_table *t, const void *p, enum json_style
 
 /* Frees everything the struct owns and zeroes it. */
 void json_release(const struct json_table *t, void *p) __attribute__((nonnull(1)));
-/* Deep copy: *dst must be zeroed. */
+/* Deep copy: *dst must be zeroed.  Members that no field names are copied as they are. */
 void json_copy(const struct json_table *t, void *dst, const void *src) __attribute__((nonnull));
 
 /* Appends s as a JSON string literal, quotes included, to b: for streams written by hand. */

@@ -20,12 +20,13 @@ static const uint64_t resolve_flags[] = {
 	[PATH_BENEATH] = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	[PATH_NO_SYMLINKS] = RESOLVE_NO_SYMLINKS,
 	[PATH_NO_XDEV] = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	[PATH_STRICT] = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
 };
 
 int path_try(int dirfd, const char *path, int flags, enum path_policy policy)
 {
 	struct open_how how = {.flags = (uint64_t)(unsigned int)(flags | O_CLOEXEC),
-		.mode = flags & (O_CREAT | __O_TMPFILE) ? 0600 : 0,
+		.mode = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? 0600 : 0,
 		.resolve = resolve_flags[policy]};
 
 	/* ".." under IN_ROOT and BENEATH gives EAGAIN when a rename runs beside it; openat2(2). */

@@ -22,7 +22,8 @@ enum { OUTPUT_KEPT_BYTES = 64 * 1024 };
 pid_t proc_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
 {
 	int pidfd = -1;
-	struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+	/* A sibling ends with the signal of who gave birth to the caller; clone(2). */
+	struct clone_args args = {.flags = flags, .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD};
 	long pid;
 
 	if (ret_pidfd) {
@@ -72,26 +73,49 @@ int proc_exit_code(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-int proc_start_time(pid_t pid, uint64_t *ret_ticks)
-{
-	char path[32], text[1024], *p;
-	ssize_t n;
+enum { STAT_START_TIME = 22, STAT_ARG_START = 48, STAT_ARG_END = 49 };
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+/* Field number n (proc(5), from 1) of the stat file that fd reads, for n > 2. */
+static int stat_field(int fd, int n, uint64_t *ret)
+{
+	char text[1024], *p;
+	ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (len < 0)
 		return -errno;
-	n = fd_read_full(fd, text, sizeof(text) - 1);
-	if (n < 0)
-		return (int)n;
-	text[n] = '\0';
+	text[len] = '\0';
 	/* The command name may hold spaces and parentheses; the last ')' ends it. */
 	p = strrchr(text, ')');
-	for (int field = 2; p && field < 22; field++)
+	for (int field = 2; p && field < n; field++)
 		p = strchr(p + 1, ' ');
 	if (!p)
 		return -EPROTO;
-	*ret_ticks = strtoull(p + 1, NULL, 10);
+	*ret = strtoull(p + 1, NULL, 10);
+	return 0;
+}
+
+int proc_start_time(pid_t pid, uint64_t *ret_ticks)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : stat_field(fd, STAT_START_TIME, ret_ticks);
+}
+
+int proc_set_title(int proc_fd, const char *title)
+{
+	AUTO_FD int fd = openat(proc_fd, "self/stat", O_RDONLY | O_CLOEXEC);
+	uint64_t start, end;
+	size_t n = strlen(title);
+
+	if (fd < 0)
+		return -errno;
+	if (stat_field(fd, STAT_ARG_START, &start) < 0 || stat_field(fd, STAT_ARG_END, &end) < 0 || end <= start)
+		return -EPROTO;
+	memset((void *)(uintptr_t)start, 0, end - start);
+	memcpy((void *)(uintptr_t)start, title, MIN(n, end - start - 1));
+	prctl(PR_SET_NAME, title);
 	return 0;
 }
 

@@ -32,6 +32,13 @@ int proc_exit_code(int status);
 /* Start time of a process in clock ticks since boot (proc(5), stat field 22), or -errno. */
 int proc_start_time(pid_t pid, uint64_t *ret_ticks);
 
+/*
+ * What ps and /proc/PID/cmdline show of this process, cut to the room that its arguments have.
+ * They are world-readable, and a jail's init would show the host's command line inside.
+ * proc_fd is the root of a procfs.
+ */
+int proc_set_title(int proc_fd, const char *title);
+
 /* A helper program: absolute path, explicit argv and environment, nothing else inherited. */
 struct proc_cmd {
 	const char *path;	/* absolute */

@@ -29,6 +29,7 @@
 
 #include "base/err.h"
 #include "isolation/cgroup.h"
+#include "isolation/confine.h"
 #include "spec/spec.h"
 
 /* A running (or created) jail as its parent sees it. */
@@ -51,6 +52,11 @@ struct iso_opts {
 	const int *extra_fds;	 /* handed on as 3, 4, ... (LISTEN_FDS, --preserve-fds) */
 	size_t n_extra_fds;
 	int start_socket_fd;	 /* a listening unix socket on which another process will start it, or -1 */
+	/*
+	 * The caller has nothing to do between create and start: the program is executed at once,
+	 * iso_create returns when it has been, and iso_start is not called.  One turn less.
+	 */
+	bool start_now;
 	bool init;		 /* PID 1 is a reaper of ours and the program its child */
 	bool persist;		 /* with init: lives on when there is no program, or it has ended */
 	bool die_with_parent;	 /* SIGKILL when P dies */
@@ -59,14 +65,23 @@ struct iso_opts {
 	 * charges inotify and other per-user budgets to it and not to root; 0: the caller's own.
 	 */
 	uint32_t creator_id;
-	/* A private writable layer over root: overlay. */
+	/* A private writable layer over root. */
 	struct iso_overlay {
-		const char *upper, *work;     /* host directories; NULL: a tmpfs of the jail's own */
-		uint64_t tmpfs_bytes;	      /* size of that tmpfs, 0: the kernel's default */
-		struct strv lower;	      /* more lower directories below root, topmost first */
-	} *overlay;			      /* NULL: the root as it is */
+		/*
+		 * Host directory that holds "upper" and "work" (one mount must hold both), owned by
+		 * the host ids of the jail's root; NULL: a tmpfs of the jail's own.
+		 */
+		const char *layer;
+		uint64_t tmpfs_bytes; /* size of that tmpfs; 0: the kernel's default */
+		struct strv lower;    /* more lower directories below root, topmost first */
+	} *overlay;		      /* NULL: the root as it is */
 	bool map_root;		/* show root's files through the jail's id map (idmapped mount) */
-	uint64_t landlock_scope; /* LANDLOCK_SCOPE_ bits to set where the kernel has them */
+	/* Hooks that run while P and C are half-way (config.md "POSIX-platform Hooks"). */
+	const char *hook_state;	 /* JSON on the standard input of createContainer and startContainer */
+	int (*runtime_hooks)(void *ctx, pid_t pid, struct err *e); /* by P before pivot_root, or NULL */
+	void *hook_ctx;
+	struct iso_landlock landlock; /* a second lock; what the kernel lacks is no error */
+	bool clamp_rlimits; /* limits are defaults of ours: set as high as the caller may */
 	const char *trace;	/* path for --trace lines, or NULL */
 };
 
@@ -92,9 +107,18 @@ struct iso_exec_opts {
 	int stdio[3];
 	const int *extra_fds;
 	size_t n_extra_fds;
+	struct iso_landlock landlock; /* as the jail's own */
+	bool clamp_rlimits;
 	uint64_t timeout_ms;	   /* for the joining, not the program; 0: 10 s */
 };
 int iso_exec(const struct iso_exec_opts *o, struct iso_jail *ret, struct err *e) __attribute__((nonnull));
+
+/*
+ * For programs that start or enter jails as the host's root without a user namespace: runs the
+ * calling program again, with argv, from a read-only view of its file, so that nothing inside
+ * can write to it through /proc/PID/exe.  Returns 0 in that second run; call it first thing.
+ */
+int iso_protect_self(char **argv, struct err *e) __attribute__((nonnull));
 
 /*
  * Looks a user up in the jail's own /etc/passwd and /etc/group, read inside root_fd with

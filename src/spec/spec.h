@@ -35,7 +35,10 @@ struct spec_user {
 	char *username; /* Windows only: kept, not used */
 };
 
-/* config-linux.md "Capabilities": bit i is capability number i (linux/capability.h) */
+/*
+ * config-linux.md "Capabilities": bit i is capability number i (linux/capability.h).  Names that
+ * we do not know are left out, since the specification wants no failure for them.
+ */
 struct spec_capabilities {
 	uint64_t bounding, effective, inheritable, permitted, ambient;
 };
@@ -67,6 +70,7 @@ struct spec_process {
 	struct {
 		uint32_t height, width;
 	} console_size;
+	bool has_console_size;
 	struct spec_user user;
 	struct strv args, env;
 	char *cwd;
@@ -397,11 +401,14 @@ char *spec_print(const struct spec *spec, enum json_style style) __attribute__((
  */
 int spec_check(const struct spec *spec, struct err *e) __attribute__((nonnull));
 int spec_process_check(const struct spec_process *p, struct err *e) __attribute__((nonnull));
+int spec_resources_check(const struct spec_resources *r, struct err *e) __attribute__((nonnull));
 
 void spec_release(struct spec *spec) __attribute__((nonnull));
 void spec_process_release(struct spec_process *p) __attribute__((nonnull));
 void spec_resources_release(struct spec_resources *r) __attribute__((nonnull));
+/* Deep copies; *dst must be zeroed. */
 void spec_copy(struct spec *dst, const struct spec *src) __attribute__((nonnull));
+void spec_process_copy(struct spec_process *dst, const struct spec_process *src) __attribute__((nonnull));
 
 /* The namespace entry of that kind, or NULL. */
 const struct spec_namespace *spec_ns(const struct spec *spec, enum spec_ns_kind kind)
