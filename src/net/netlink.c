@@ -377,6 +377,30 @@ static ssize_t receive(const struct nl *nl, void *p, size_t n)
 	}
 }
 
+int nl_events(struct nl *nl, nl_message_fn *fn, void *arg)
+{
+	AUTO_FREE uint64_t *space = mem_new(NL_RECEIVE_BYTES);
+	int count = 0;
+
+	for (;;) {
+		ssize_t n = receive(nl, space, NL_RECEIVE_BYTES);
+
+		if (n < 0)
+			return n == -EAGAIN ? count : (int)n;
+		for (size_t at = 0; at + sizeof(struct nlmsghdr) <= (size_t)n;) {
+			const struct nlmsghdr *h =
+				(const struct nlmsghdr *)((const char *)space + at);
+
+			if (h->nlmsg_len < sizeof(*h) || h->nlmsg_len > (size_t)n - at)
+				return -EPROTO;
+			if (h->nlmsg_type >= NLMSG_MIN_TYPE)
+				fn(h, arg);
+			count++;
+			at += MNL_ALIGN(h->nlmsg_len);
+		}
+	}
+}
+
 struct judgement {
 	const struct nl_batch *batch;
 	struct err *e;

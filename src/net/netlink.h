@@ -104,6 +104,12 @@ typedef int nl_message_fn(const struct nlmsghdr *h, void *arg);
 int nl_query(struct nl *nl, struct nl_batch *b, nl_message_fn *fn, void *arg, struct err *e)
 	__attribute__((nonnull(1, 2, 5)));
 
+/*
+ * For sockets that hear events: hands every message that has come to fn, without waiting.
+ * Returns how many; -ENOBUFS: some were lost.
+ */
+int nl_events(struct nl *nl, nl_message_fn *fn, void *arg) __attribute__((nonnull(1, 2)));
+
 /* --- answers: pure, and fuzzed --- */
 
 /* Who and what an answer must be from and for. */

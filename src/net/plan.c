@@ -222,6 +222,9 @@ static int parse_port_range(const char *s, struct net_egress *ret, struct err *e
 	return 0;
 }
 
+/* Each address of a name has one element for each port. */
+enum { NAME_PORTS_MAX = 16 };
+
 int net_egress_parse(const char *s, struct net_egress *ret, struct err *e)
 {
 	AUTO_FREE char *text = str_dup(s);
@@ -251,6 +254,11 @@ int net_egress_parse(const char *s, struct net_egress *ret, struct err *e)
 			"egress rule '%.80s': a protocol needs a port, as in example.org:53/udp",
 			s);
 	}
+	if (x.port_max - x.port_min >= NAME_PORTS_MAX && is_domain(to) &&
+		net_addr_parse(to, &a, &ignored) < 0)
+		return err_set(e, EINVAL,
+			"egress rule '%.80s': with a name at most %d ports; write several rules", s,
+			NAME_PORTS_MAX);
 	if (net_addr_parse(to, &a, &ignored) >= 0)
 		x.to = str_dup(net_addr_print(&a, canonical));
 	else if (str_eq(to, "*") || (is_domain(to) && !x.refuse))

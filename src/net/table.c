@@ -587,6 +587,13 @@ void table_link_del(struct nl_batch *b, const struct plan *p)
 	basic_elems(b, nft_elem_del, p);
 }
 
+/* An element's time cannot be prolonged on older kernels: it is replaced, in one transaction. */
+static void refresh(struct nl_batch *b, const struct nft_elem *el)
+{
+	nft_elem_del(b, TABLE_NAME, el);
+	nft_elem_add(b, TABLE_NAME, el);
+}
+
 void table_name_add(struct nl_batch *b, const char *host_if, const struct net_addr *a,
 	const struct net_egress *rule, uint64_t ttl_ms)
 {
@@ -600,8 +607,27 @@ void table_name_add(struct nl_batch *b, const char *host_if, const struct net_ad
 		struct nft_elem one = el;
 
 		proto_port_key(&one, rule->proto, port);
-		nft_elem_add(b, TABLE_NAME, &one);
+		refresh(b, &one);
 	}
 	if (!rule->port_min)
-		nft_elem_add(b, TABLE_NAME, &el);
+		refresh(b, &el);
+}
+
+bool table_addr_is_lan(const struct net_addr *a)
+{
+	size_t i = 0;
+	uint32_t v4;
+	uint16_t v6;
+
+	/* An odd count of bounds at or below it: inside one of the ranges. */
+	if (a->family == AF_INET) {
+		memcpy(&v4, a->bytes, sizeof(v4));
+		while (i < ARRAY_SIZE(lan4) && ntohl(v4) >= lan4[i])
+			i++;
+	} else {
+		memcpy(&v6, a->bytes, sizeof(v6));
+		while (i < ARRAY_SIZE(lan6) && ntohs(v6) >= lan6[i])
+			i++;
+	}
+	return i & 1;
 }

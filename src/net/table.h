@@ -55,5 +55,7 @@ struct nft_elem table_counter_key(const struct plan *p, int to, int f) __attribu
 /* An address that a name of the egress policy now means: for this link, for so long. */
 void table_name_add(struct nl_batch *b, const char *host_if, const struct net_addr *a,
 	const struct net_egress *rule, uint64_t ttl_ms) __attribute__((nonnull));
+/* Whether an address is none of the internet's: private, link-local, metadata and so on. */
+bool table_addr_is_lan(const struct net_addr *a) __attribute__((nonnull));
 
 #endif
