@@ -75,14 +75,16 @@ static void no_queue(struct nl_batch *b, const char *object, uint32_t index, uin
 /* What arrives on the link goes out by the ifb first. */
 static void turn_aside(struct nl_batch *b, const struct net_link *l)
 {
-	struct {
-		struct tc_u32_sel sel;
-		struct tc_u32_key key; /* mask 0: every packet */
-	} all = {.sel = {.flags = TC_U32_TERMINAL, .nkeys = 1}};
+	/* One key with mask 0, which is every packet. */
+	_Alignas(struct tc_u32_sel)
+		uint8_t all[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)] = {0};
+	struct tc_u32_sel *sel = (struct tc_u32_sel *)all;
 	struct tc_mirred redirect = {
 		.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = ifb_index(l)};
 	size_t options, actions, action, values;
 
+	sel->flags = TC_U32_TERMINAL;
+	sel->nkeys = 1;
 	begin(b, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, "limit", l->host_if, l->index,
 		TC_H_INGRESS)
 		->tcm_handle = TC_H_MAKE(TC_H_INGRESS, 0);
@@ -94,7 +96,7 @@ static void turn_aside(struct nl_batch *b, const struct net_link *l)
 	nl_tolerate(b, EEXIST);
 	nl_put_str(b, TCA_KIND, "u32");
 	options = nl_nest(b, TCA_OPTIONS);
-	nl_put(b, TCA_U32_SEL, &all, sizeof(all));
+	nl_put(b, TCA_U32_SEL, all, sizeof(all));
 	actions = nl_nest(b, TCA_U32_ACT);
 	action = nl_nest(b, 1);
 	nl_put_str(b, TCA_ACT_KIND, "mirred");
