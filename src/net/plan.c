@@ -83,29 +83,12 @@ const struct json_table net_network_table =
 
 void net_link_release(struct net_link *l)
 {
-	char *const owned[] = {l->owner, l->jail_if, l->parent, l->addr4, l->addr6, l->gateway4,
-		l->gateway6, l->mac, l->host_if, l->host_mac, l->subnet4, l->subnet6};
-
-	for (size_t i = 0; i < ARRAY_SIZE(owned); i++)
-		free(owned[i]);
-	for (size_t i = 0; i < l->n_ports; i++)
-		free(l->ports[i].address);
-	for (size_t i = 0; i < l->n_host_ports; i++)
-		free(l->host_ports[i].address);
-	for (size_t i = 0; i < l->n_egress; i++)
-		free(l->egress[i].to);
-	free(l->ports);
-	free(l->host_ports);
-	free(l->egress);
-	*l = (struct net_link){0};
+	json_release(&net_link_table, l);
 }
 
 void net_network_release(struct net_network *n)
 {
-	free(n->name);
-	free(n->subnet4);
-	free(n->subnet6);
-	*n = (struct net_network){0};
+	json_release(&net_network_table, n);
 }
 
 /* --- what users write --- */
