@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "net/flows.h"
 #include "net/host.h"
+#include "net/inner.h"
 #include "net/net.h"
 #include "net/rt.h"
 #include "net/shape.h"
@@ -212,8 +214,9 @@ static int attach_nat(const struct plan *p, int netns_fd, struct err *e)
 		return r;
 	told |= r;
 	if (make_pair(&w.route, p, netns_fd, e) < 0 || furnish_host_end(&w.route, p, e) < 0 ||
-		furnish_jail_end(p, netns_fd, e) < 0 || limit(&w.route, p->link, e) < 0 ||
-		rt_link_ready(&w.route, p->link->index, e) < 0)
+		furnish_jail_end(p, netns_fd, e) < 0 ||
+		(inner_wanted(p->link) && inner_set(p->link, netns_fd, e) < 0) ||
+		limit(&w.route, p->link, e) < 0 || rt_link_ready(&w.route, p->link->index, e) < 0)
 		return -e->code;
 	return told;
 }
@@ -517,7 +520,7 @@ int net_detach(const struct net_link *l, int netns_fd, struct net_counters *ret,
 
 /* --- live changes, repair, the end --- */
 
-int net_update(const struct net_link *was, const struct net_link *now, struct err *e)
+int net_update(const struct net_link *was, const struct net_link *now, int netns_fd, struct err *e)
 {
 	AUTO_NL_BATCH struct nl_batch b = {0};
 	AUTO_WIRES struct wires w = WIRES_INIT;
@@ -544,9 +547,12 @@ int net_update(const struct net_link *was, const struct net_link *now, struct er
 	r = nl_exec(&w.nft, &b, &why);
 	if (r < 0)
 		return rules_failed(&to, r, &why, e);
-	if (was->rate_in == now->rate_in && was->rate_out == now->rate_out)
-		return 0;
-	return shape_set(&w.route, now, e);
+	if ((inner_wanted(was) || inner_wanted(now)) && inner_set(now, netns_fd, e) < 0)
+		return -e->code;
+	if ((was->rate_in != now->rate_in || was->rate_out != now->rate_out) &&
+		shape_set(&w.route, now, e) < 0)
+		return -e->code;
+	return flows_cut(&w.nft, &to, e);
 }
 
 int net_table_present(struct err *e)

@@ -178,10 +178,13 @@ int net_detach(const struct net_link *l, int netns_fd, struct net_counters *ret,
 /* Gives the addresses back to the pool. */
 int net_release(const struct net_link *l, int pool_fd, struct err *e) __attribute__((nonnull));
 
-/* Changes ports, egress, allowances and rates of a live link from was to now, in one transaction.
+/*
+ * Changes ports, egress, allowances and rates of a live link from was to now, the rules in one
+ * transaction.  Connections that the new policy may not allow are cut.  netns_fd is the jail's
+ * namespace, needed for ports with inner_loopback only, else -1.
  */
-int net_update(const struct net_link *was, const struct net_link *now, struct err *e)
-	__attribute__((nonnull));
+int net_update(const struct net_link *was, const struct net_link *now, int netns_fd, struct err *e)
+	__attribute__((nonnull(1, 2, 4)));
 
 /* 1 when our table is there, 0 when somebody removed it, -errno. */
 int net_table_present(struct err *e) __attribute__((nonnull));

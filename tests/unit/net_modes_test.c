@@ -219,7 +219,7 @@ TEST(bandwidth_is_limited_in_and_out_and_changes_live)
 	now = a.link;
 	now.rate_in = 0;
 	now.rate_out = 6000000;
-	CHECK_INT(net_update(&a.link, &now, &e), 0);
+	CHECK_INT(net_update(&a.link, &now, -1, &e), 0);
 	check_limited(a.ns, "192.0.2.2", internet, 6000000);
 	/* A packet that took the detour is still the jail's own. */
 	CHECK(tcp_refused(a.ns, "192.0.2.1", 80, here));

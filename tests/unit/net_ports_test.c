@@ -174,6 +174,70 @@ TEST(one_port_of_the_hosts_loopback_is_let_in)
 	end();
 }
 
+TEST(a_service_on_the_loopback_inside_can_be_published)
+{
+	struct tenant a = {0};
+	struct net_link now;
+	struct net_port plain;
+	struct err e = {0};
+	char from[NET_ADDR_TEXT_BYTES] = "";
+
+	begin();
+	publish(&a, "*:8080:80");
+	a.link.ports[0].inner_loopback = true;
+	tenant_up(&a, &blue, "a");
+	CHECK(tcp_at(internet, "192.0.2.1", 8080, a.ns, "127.0.0.1", 80, from, NULL, PATIENT));
+	CHECK_STR(from, "192.0.2.2");
+	CHECK(tcp_at(here, "192.0.2.1", 8080, a.ns, "127.0.0.1", 80, NULL, NULL, PATIENT));
+	/* Only that one, and only while it is asked for. */
+	CHECK(!tcp_at(here, a.link.addr4, 81, a.ns, "127.0.0.1", 81, NULL, NULL, BRIEF));
+	now = a.link;
+	plain = a.link.ports[0];
+	plain.inner_loopback = false;
+	now.ports = &plain;
+	CHECK_INT(net_update(&a.link, &now, a.ns, &e), 0);
+	CHECK(!tcp_at(internet, "192.0.2.1", 8080, a.ns, "127.0.0.1", 80, NULL, NULL, BRIEF));
+	CHECK(tcp_to(internet, "192.0.2.1", 8080, a.ns, 80, NULL));
+	tenant_down(&a, &blue);
+	end();
+}
+
+/* A connection that stays open across a change of policy. */
+TEST(a_revoked_permission_cuts_what_is_open)
+{
+	struct tenant a = {0};
+	struct net_link now;
+	struct sock server, client;
+	struct pollfd p;
+	struct err e = {0};
+	char byte = 'x';
+	int fd;
+
+	begin();
+	tenant_up(&a, &blue, "a");
+	server = sock_in(internet, SOCK_STREAM, NULL, AF_INET, 80, true);
+	client = sock_in(a.ns, SOCK_STREAM, "192.0.2.2", 0, 80, false);
+	p = (struct pollfd){.fd = server.fd, .events = POLLIN};
+	CHECK_INT(poll(&p, 1, WORLD_WAIT_MS), 1);
+	fd = accept4(server.fd, NULL, NULL, SOCK_CLOEXEC);
+	p = (struct pollfd){.fd = fd, .events = POLLIN};
+	CHECK_INT(send(client.fd, &byte, 1, MSG_NOSIGNAL), 1);
+	CHECK_INT(poll(&p, 1, WORLD_WAIT_MS), 1);
+	CHECK_INT(recv(fd, &byte, 1, 0), 1);
+	now = a.link;
+	now.egress_only = true;
+	CHECK_INT(net_update(&a.link, &now, -1, &e), 0);
+	CHECK_INT(send(client.fd, &byte, 1, MSG_NOSIGNAL), 1);
+	CHECK_INT(poll(&p, 1, WORLD_SILENCE_MS * 2), 0);
+	CHECK_INT(net_update(&now, &a.link, -1, &e), 0);
+	CHECK_INT(poll(&p, 1, WORLD_WAIT_MS), 1); /* sent again by TCP, and allowed again */
+	close(fd);
+	close(server.fd);
+	close(client.fd);
+	tenant_down(&a, &blue);
+	end();
+}
+
 TEST(a_port_that_is_taken_is_refused_and_its_holder_unharmed)
 {
 	struct tenant a = {0}, b = {0};
@@ -219,15 +283,15 @@ TEST(ports_and_egress_change_live)
 	must(net_egress_parse("192.0.2.0/24:443", &rule, &e), &e);
 	now.egress = &rule;
 	now.n_egress = 1;
-	CHECK_INT(net_update(&a.link, &now, &e), 0);
+	CHECK_INT(net_update(&a.link, &now, a.ns, &e), 0);
 	CHECK(!tcp_at(internet, "192.0.2.1", 8080, a.ns, NULL, 80, NULL, NULL, BRIEF));
 	CHECK(tcp_to(internet, "192.0.2.1", 9090, a.ns, 80, NULL));
 	CHECK(!udp_tries(a.ns, "192.0.2.2", 9, internet));
 	CHECK(tcp_refused(a.ns, "192.0.2.2", 80, internet));
 	CHECK(tcp_says(a.ns, "192.0.2.2", 443, internet, NULL));
 	/* Again from the changed state, and back. */
-	CHECK_INT(net_update(&now, &now, &e), 0);
-	CHECK_INT(net_update(&now, &a.link, &e), 0);
+	CHECK_INT(net_update(&now, &now, a.ns, &e), 0);
+	CHECK_INT(net_update(&now, &a.link, a.ns, &e), 0);
 	CHECK(udp_says(a.ns, "192.0.2.2", 9, internet, NULL));
 	free(rule.to);
 	tenant_down(&a, &blue);
