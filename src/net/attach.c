@@ -658,7 +658,7 @@ int net_network_down(const struct net_network *n, struct err *e)
 		network_routing_down(&w.route, subnets, e) < 0)
 		return -e->code;
 	nft_begin(&b);
-	table_network_del(&b, n->id, gateways);
+	table_network_del(&b, subnets, gateways);
 	nft_commit(&b);
 	r = nl_exec(&w.nft, &b, &why);
 	if (r < 0 && r != -ENOENT)

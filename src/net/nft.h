@@ -182,7 +182,7 @@ struct nft_set {
 	const char *name;
 	uint8_t key[4]; /* NFT_TYPE_ of each part of the key; 0 ends */
 	uint8_t data[2]; /* NFT_TYPE_ of the value, for maps */
-	bool interval, timeout, counter;
+	bool interval, constant, timeout, counter;
 };
 
 struct nft_chain {
@@ -197,6 +197,8 @@ struct nft_elem {
 	const char *set;
 	uint8_t key[48];
 	size_t key_bytes;
+	uint8_t key_end[48]; /* of a range of concatenations: its last key */
+	bool has_end;
 	uint8_t data[32]; /* the value of a map */
 	size_t data_bytes;
 	const char *chain; /* or a jump to that chain */

@@ -31,7 +31,7 @@ static int count_list(const struct nlmsghdr *h, void *arg)
 /* Elements of sets that belong to single jails. */
 static int count_elements(void)
 {
-	static const char *const sets[] = {"from4", "from6", "to4", "to6", "nets", "egress", "pub4",
+	static const char *const sets[] = {"from4", "from6", "to4", "to6", "egress", "pub4",
 		"pub4_all", "let_in", "lan_ok", "host_ok", "names4"};
 	struct nl nl = NL_INIT;
 	struct nl_batch b = {0};
