@@ -568,6 +568,7 @@ static int restore_routing(
 	struct nl *route, const struct net_link *const *links, size_t n, struct err *e)
 {
 	AUTO_NL_BATCH struct nl_batch b = {0};
+	struct net_addr done[2] = {0}; /* the network before: most often the same */
 	struct plan p;
 
 	host_rules_add(&b);
@@ -581,7 +582,9 @@ static int restore_routing(
 
 			if (!p.addr[f].family)
 				continue;
-			host_network_up(&b, &p.subnet[f], &p.gateway[f]);
+			if (!net_addr_equal(&done[f], &p.subnet[f]))
+				host_network_up(&b, &p.subnet[f], &p.gateway[f]);
+			done[f] = p.subnet[f];
 			rt_route_add(&b, &back);
 			nl_tolerate(&b, ENODEV); /* the jail has ended meanwhile */
 		}

@@ -203,4 +203,12 @@ int net_network_down(const struct net_network *n, struct err *e) __attribute__((
 int net_teardown(const struct net_network *const *networks, size_t n, struct err *e)
 	__attribute__((nonnull(3)));
 
+/*
+ * A tap link in the namespace netns_fd (-1: the caller's), raised, in the bridge named bridge there
+ * unless NULL: what a virtual machine's network card is wired to.  Frames carry struct
+ * virtio_net_hdr. Returns the owned descriptor, with which the link goes.
+ */
+int net_tap_open(int netns_fd, const char *name, const char *bridge, struct err *e)
+	__attribute__((nonnull(2, 4)));
+
 #endif

@@ -436,14 +436,20 @@ static void seal(struct nl *nl, struct nl_batch *b, uint16_t ack_flag, size_t ac
 	}
 }
 
-/* The kernel takes a send as one piece, and by default at most some 200 KiB. */
+/*
+ * The kernel takes a send as one piece, and by default at most some 200 KiB; an answer to each
+ * message takes more room than the message.
+ */
 static void make_room(struct nl *nl, size_t n)
 {
-	int bytes = n < INT_MAX / 2 ? (int)n * 2 : INT_MAX;
+	int fd = mnl_socket_get_fd(nl->socket), send_bytes, receive_bytes;
 
-	if (n > 128 * 1024)
-		setsockopt(mnl_socket_get_fd(nl->socket), SOL_SOCKET, SO_SNDBUFFORCE, &bytes,
-			sizeof(bytes));
+	if (n < 64 * 1024)
+		return;
+	send_bytes = (int)MIN(2 * n, (size_t)INT_MAX / 2);
+	receive_bytes = (int)MIN(16 * n, (size_t)INT_MAX / 2);
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof(receive_bytes));
 }
 
 static int gather(struct nl *nl, struct nl_answer *a, struct judgement *j)

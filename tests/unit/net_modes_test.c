@@ -141,6 +141,28 @@ TEST(a_macvlan_jail_is_on_the_parents_segment)
 	end();
 }
 
+TEST(a_tap_link_goes_with_its_descriptor)
+{
+	struct err e = {0};
+	int fd;
+
+	if (access("/dev/net/tun", R_OK | W_OK) < 0) {
+		printf("# no /dev/net/tun here: not tested\n");
+		return;
+	}
+	begin();
+	make_bridge();
+	fd = net_tap_open(-1, "tap0", "br0", &e);
+	CHECK(fd >= 0);
+	CHECK(link_exists("tap0"));
+	CHECK_INT(net_tap_open(-1, "tap1", "nowhere", &e), -ENODEV);
+	CHECK(!link_exists("tap1"));
+	CHECK_INT(net_tap_open(-1, "a-name-that-is-too-long", NULL, &e), -EINVAL);
+	close(fd);
+	CHECK(!link_exists("tap0"));
+	end();
+}
+
 TEST(an_interface_moves_in_and_comes_back)
 {
 	struct tenant a = {0};
