@@ -24,7 +24,9 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/opt.h"
+#include "image/conf.h"
 #include "image/ops.h"
+#include "image/registry.h"
 
 struct opts {
 	char *store, *platform, *name, *tag;
@@ -33,6 +35,8 @@ struct opts {
 	uint64_t max_layer_bytes;
 	struct strv cmd, entrypoint, env, labels;
 	char *user, *working_dir;
+	char *authfile, *creds_file, *cert_dir, *conf;
+	bool insecure;
 };
 
 static const char *const kind_words[] = {"auto", "oci", "docker", "root", NULL};
@@ -45,6 +49,31 @@ static const char *const sync_words[] = {"later", "now", "never", NULL};
 			"bring the store to the disk: later (after answering), now, never",        \
 			.choices = sync_words)
 
+#define REGISTRY_OPTS                                                                              \
+	OPT(struct opts, authfile, 0, "authfile", OPT_STRING, "FILE", "credentials as in auth.json"), \
+		OPT(struct opts, creds_file, 0, "creds-file", OPT_STRING, "FILE",                  \
+			"a file that holds USER:PASSWORD"),                                        \
+		OPT(struct opts, cert_dir, 0, "cert-dir", OPT_STRING, "DIR",                       \
+			"*.crt, *.cert and *.key for this registry"),                              \
+		OPT(struct opts, conf, 0, "registries-conf", OPT_STRING, "FILE",                   \
+			"short names, mirrors, what is blocked"),                                  \
+		OPT(struct opts, insecure, 0, "insecure", OPT_FLAG, NULL,                          \
+			"do not verify TLS, or do without"),                                       \
+		OPT(struct opts, quiet, 'q', "quiet", OPT_FLAG, NULL, "no progress")
+
+static const struct opt pull_table[] = {
+	STORE_OPTS,
+	REGISTRY_OPTS,
+	OPT(struct opts, platform, 0, "platform", OPT_STRING, "OS/ARCH", "other than this machine's"),
+	OPT(struct opts, max_layer_bytes, 0, "max-layer-size", OPT_SIZE, "SIZE",
+		"refuse layers that unpack to more"),
+	OPT_END,
+};
+static const struct opt push_table[] = {
+	STORE_OPTS,
+	REGISTRY_OPTS,
+	OPT_END,
+};
 static const struct opt store_table[] = {
 	STORE_OPTS,
 	OPT_END,
@@ -207,6 +236,82 @@ static int cmd_import(struct run *run, struct err *e)
 	return r;
 }
 
+static struct img_registry_opts registry_opts(const struct opts *o)
+{
+	return (struct img_registry_opts){.authfile = o->authfile, .creds_file = o->creds_file, .certs_dir = o->cert_dir,
+		.conf = o->conf, .insecure = o->insecure};
+}
+
+static int pull_one(struct run *run, const char *name, struct err *e)
+{
+	struct img_registry_opts ro = registry_opts(run->o);
+	AUTO_IMG_SOURCE struct img_source src = {0};
+	AUTO_IMG_REF struct img_ref ref = {0};
+	struct img_name got = {0};
+
+	run->job.replace = true; /* the registry says what its names stand for */
+	if (img_ref_parse(name, &ref, e) < 0 || img_source_registry(&ref, &ro, &src, e) < 0 ||
+		img_pull(&run->job, &src, name, ref.has_digest ? &ref.digest : NULL, &got, e) < 0)
+		return -e->code;
+	emit_name(run, "image", &got);
+	img_name_release(&got);
+	return 0;
+}
+
+/* A short name may mean several: the first registry that has it. */
+static int cmd_pull(struct run *run, struct err *e)
+{
+	struct img_conf conf = {0};
+	AUTO_STRV struct strv names = {0};
+	AUTO_IMG_REF struct img_ref ref = {0};
+	int r = img_ref_parse(run->words[0], &ref, e);
+
+	if (r >= 0 && ref.registry) {
+		strv_take(&names, img_ref_print(&ref));
+	} else if (r >= 0) {
+		r = img_conf_load(run->o->conf, &conf, e);
+		if (r >= 0)
+			r = img_conf_short(&conf, &ref, &names, e);
+	}
+	img_conf_release(&conf);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < names.n; i++) {
+		r = pull_one(run, names.v[i], e);
+		if (r != -ENOENT && r != -EACCES && r != -EHOSTUNREACH)
+			return r;
+		err_prefix(e, "cannot pull '%s'", names.v[i]);
+	}
+	return r;
+}
+
+/* push IMAGE [AS]: the image of the store, under its own name or another. */
+static int cmd_push(struct run *run, struct err *e)
+{
+	struct img_registry_opts ro = registry_opts(run->o);
+	AUTO_IMG_REF struct img_ref ref = {0};
+	struct img_name n = {0};
+	int r = img_name_find(&run->store, run->words[0], &n, e);
+
+	if (r >= 0)
+		r = img_ref_parse(run->n_words > 1 ? run->words[1] : n.name, &ref, e);
+	if (r >= 0 && !ref.registry)
+		img_ref_qualify(&ref, IMG_DEFAULT_REGISTRY);
+	if (r >= 0)
+		r = img_push(&run->job, &n.manifest, &ref, &ro, e);
+	if (r >= 0) {
+		AUTO_BUF struct buf line = {0};
+		AUTO_FREE char *name = img_ref_print(&ref);
+
+		start(&line, "pushed");
+		add_string(&line, "name", name);
+		add_digest(&line, "digest", &n.manifest);
+		emit(run, &line);
+	}
+	img_name_release(&n);
+	return r;
+}
+
 static int cmd_ls(struct run *run, struct err *e)
 {
 	AUTO_IMG_NAMES struct img_names names = {0};
@@ -327,6 +432,8 @@ static const struct command {
 	int min_words, max_words;
 	bool create; /* makes the store */
 } commands[] = {
+	{"pull", cmd_pull, pull_table, 1, 1, true},
+	{"push", cmd_push, push_table, 1, 2, false},
 	{"import", cmd_import, import_table, 1, 1, true},
 	{"ls", cmd_ls, store_table, 0, 0, false},
 	{"inspect", cmd_inspect, store_table, 1, 1, false},
@@ -394,7 +501,7 @@ static int parse_and_run(struct run *run, int argc, char **argv, struct err *e)
 		if (!strcmp(commands[i].name, argv[1]))
 			c = &commands[i];
 	if (!c)
-		return err_set(e, EINVAL, "jail-image knows import, ls, inspect, rm, gc and check; it is run by jail image");
+		return err_set(e, EINVAL, "jail-image knows pull, push, import, ls, inspect, rm, gc and check; it is run by jail image");
 	run->table = c->table;
 	at = opt_parse(c->table, run->o, argc - 1, argv + 1, OPT_PERMUTE, e);
 	if (at == OPT_HELP) {
