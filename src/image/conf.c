@@ -293,7 +293,7 @@ void img_conf_release(struct img_conf *c)
 static int add_short(const struct img_ref *ref, const char *registry, const char *repository, struct strv *ret, struct err *e)
 {
 	AUTO_IMG_REF struct img_ref whole = {0};
-	AUTO_FREE char *text = NULL, *name = NULL;
+	AUTO_FREE char *text = NULL;
 
 	text = registry ? str_fmt("%s/%s", registry, repository) : str_dup(repository);
 	if (img_ref_parse(text, &whole, e) < 0)

@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/path.h"
-#include "image/ops.h"
+#include "image/pack.h"
 
 int img_add_layer(const struct img_job *job, int fd, const char *what, const struct img_digest *diff_id,
 	struct img_new_layer *ret, struct err *e)
@@ -79,7 +79,7 @@ static int import_root(const struct img_job *job, int fd, const char *name, stru
 	if (!name)
 		return err_set(e, EINVAL, "a root directory has no name of its own; give one with --name");
 	if (img_add_layer(job, fd, "root archive", NULL, &layer, e) < 0 ||
-		img_compose(job, config, NULL, &layer, 1, name, &n, e) < 0)
+		img_compose(job, config, NULL, NULL, &layer, 1, name, &n, e) < 0)
 		return -e->code;
 	names_take(ret, &n);
 	return 0;
@@ -177,7 +177,7 @@ static int import_saved(const struct img_job *job, int dir, const struct img_sav
 	for (size_t i = 0; r >= 0 && i < names.n; i++) {
 		struct img_name n = {0};
 
-		r = img_compose(job, &config, text.p, layers, saved->layers.n, names.v[i], &n, e);
+		r = img_compose(job, &config, text.p, NULL, layers, saved->layers.n, names.v[i], &n, e);
 		if (r >= 0)
 			names_take(ret, &n);
 	}
@@ -324,6 +324,25 @@ static int import_archive(const struct img_job *job, int fd, enum img_import_kin
 	return r == -ENOTSUP ? -EINVAL : r;
 }
 
+static int import_tree(const struct img_job *job, int dir, const char *name, struct img_config *config,
+	struct img_names *ret, struct err *e)
+{
+	static const char *const mounted[] = {"proc", "sys", "dev", "run"};
+	struct img_pack_opts o = {0};
+	struct img_name n = {0};
+	int r;
+
+	if (!name)
+		return err_set(e, EINVAL, "a root directory has no name of its own; give one with --name");
+	for (size_t i = 0; i < ARRAY_SIZE(mounted); i++)
+		strv_add(&o.leave_out, mounted[i]);
+	r = img_commit(job, NULL, dir, &o, config, name, &n, e);
+	strv_release(&o.leave_out);
+	if (r >= 0)
+		names_take(ret, &n);
+	return r;
+}
+
 int img_import(const struct img_job *job, int fd, enum img_import_kind kind, const char *tag, const char *name,
 	struct img_config *config, struct img_names *ret, struct err *e)
 {
@@ -337,7 +356,7 @@ int img_import(const struct img_job *job, int fd, enum img_import_kind kind, con
 		return err_sys(e, "cannot examine what is to be imported");
 	if (S_ISDIR(st.st_mode)) {
 		r = import_dir(job, fd, kind, tag, whole, ret, e);
-		return r == -ENOTSUP ? err_set(e, EINVAL, "the directory holds neither manifest.json nor oci-layout") : r;
+		return r == -ENOTSUP ? import_tree(job, fd, whole, config, ret, e) : r;
 	}
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, EINVAL, "what is to be imported must be a file or a directory");

@@ -26,6 +26,7 @@
 #include "base/opt.h"
 #include "image/conf.h"
 #include "image/ops.h"
+#include "image/pack.h"
 #include "image/registry.h"
 
 struct opts {
@@ -34,7 +35,8 @@ struct opts {
 	bool replace, repair, quiet;
 	uint64_t max_layer_bytes;
 	struct strv cmd, entrypoint, env, labels;
-	char *user, *working_dir;
+	char *user, *working_dir, *base;
+	uint64_t id_base, id_count;
 	char *authfile, *creds_file, *cert_dir, *conf;
 	bool insecure;
 };
@@ -60,6 +62,15 @@ static const char *const sync_words[] = {"later", "now", "never", NULL};
 		OPT(struct opts, insecure, 0, "insecure", OPT_FLAG, NULL,                          \
 			"do not verify TLS, or do without"),                                       \
 		OPT(struct opts, quiet, 'q', "quiet", OPT_FLAG, NULL, "no progress")
+
+#define CONFIG_OPTS                                                                                \
+	OPT_HEADING("What the image says"),                                                        \
+		OPT(struct opts, cmd, 0, "cmd", OPT_LIST, "WORD", "command, one word each time"),  \
+		OPT(struct opts, entrypoint, 0, "entrypoint", OPT_LIST, "WORD", "entrypoint"),     \
+		OPT(struct opts, env, 'e', "env", OPT_LIST, "NAME=VALUE", "variable"),             \
+		OPT(struct opts, labels, 0, "label", OPT_LIST, "KEY=VALUE", "label"),              \
+		OPT(struct opts, user, 'u', "user", OPT_STRING, "USER", "user"),                   \
+		OPT(struct opts, working_dir, 'w', "workdir", OPT_STRING, "DIR", "working directory")
 
 static const struct opt pull_table[] = {
 	STORE_OPTS,
@@ -94,13 +105,16 @@ static const struct opt import_table[] = {
 	OPT(struct opts, max_layer_bytes, 0, "max-layer-size", OPT_SIZE, "SIZE",
 		"refuse layers that unpack to more"),
 	OPT(struct opts, quiet, 'q', "quiet", OPT_FLAG, NULL, "no progress"),
-	OPT_HEADING("What the image of a root directory says"),
-	OPT(struct opts, cmd, 0, "cmd", OPT_LIST, "WORD", "command, one word each time"),
-	OPT(struct opts, entrypoint, 0, "entrypoint", OPT_LIST, "WORD", "entrypoint"),
-	OPT(struct opts, env, 'e', "env", OPT_LIST, "NAME=VALUE", "variable"),
-	OPT(struct opts, labels, 0, "label", OPT_LIST, "KEY=VALUE", "label"),
-	OPT(struct opts, user, 'u', "user", OPT_STRING, "USER", "user"),
-	OPT(struct opts, working_dir, 'w', "workdir", OPT_STRING, "DIR", "working directory"),
+	CONFIG_OPTS,
+	OPT_END,
+};
+static const struct opt commit_table[] = {
+	STORE_OPTS,
+	OPT(struct opts, base, 0, "base", OPT_STRING, "IMAGE", "the image whose changes DIR holds"),
+	OPT(struct opts, id_base, 0, "id-base", OPT_UINT, "ID", "the id on the disk that is the image's 0"),
+	OPT(struct opts, id_count, 0, "id-count", OPT_UINT, "N", "how many ids from there on"),
+	OPT(struct opts, replace, 0, "replace", OPT_FLAG, NULL, "let it take an existing name"),
+	CONFIG_OPTS,
 	OPT_END,
 };
 
@@ -215,19 +229,86 @@ static void emit_name(struct run *run, const char *event, const struct img_name 
 	img_record_release(&rec);
 }
 
+static int check_pairs(const struct strv *pairs, const char *what, struct err *e)
+{
+	for (size_t i = 0; i < pairs->n; i++)
+		if (!strchr(pairs->v[i], '=') || pairs->v[i][0] == '=')
+			return err_set(e, EINVAL, "--%s '%.100s' is not NAME=VALUE", what, pairs->v[i]);
+	return 0;
+}
+
+/* The configuration that the options describe. */
+static int make_config(const struct run *run, struct img_config *ret, struct err *e)
+{
+	const struct opts *o = run->o;
+
+	if (check_pairs(&o->env, "env", e) < 0 || check_pairs(&o->labels, "label", e) < 0)
+		return -e->code;
+	*ret = (struct img_config){.architecture = str_dup(run->platform.architecture), .os = str_dup(run->platform.os),
+		.variant = str_dup(run->platform.variant), .user = str_dup(o->user), .working_dir = str_dup(o->working_dir)};
+	strv_copy(&ret->cmd, &o->cmd);
+	strv_copy(&ret->entrypoint, &o->entrypoint);
+	strv_copy(&ret->env, &o->env);
+	strv_copy(&ret->labels, &o->labels);
+	return 0;
+}
+
+static int cmd_commit(struct run *run, struct err *e)
+{
+	struct img_pack_opts po = {.upper = run->o->base, .id_base = (uint32_t)run->o->id_base,
+		.id_count = (uint32_t)run->o->id_count};
+	AUTO_FD int fd = open(run->words[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_IMG_REF struct img_ref ref = {0};
+	AUTO_FREE char *name = NULL;
+	struct img_config config = {0};
+	struct img_name n = {0};
+	int r = fd < 0 ? err_sys(e, "cannot open '%s'", run->words[0]) : img_ref_parse(run->words[1], &ref, e);
+
+	if (r >= 0 && !ref.registry)
+		img_ref_qualify(&ref, "localhost");
+	if (r >= 0)
+		r = make_config(run, &config, e);
+	if (r >= 0) {
+		name = img_ref_print(&ref);
+		r = img_commit(&run->job, run->o->base, fd, &po, &config, name, &n, e);
+	}
+	if (r >= 0)
+		emit_name(run, "image", &n);
+	img_name_release(&n);
+	img_config_release(&config);
+	return r;
+}
+
+/* export IMAGE FILE: the file must not exist; "-" is standard output's neighbour, descriptor 3. */
+static int cmd_export(struct run *run, struct err *e)
+{
+	bool passed = !strcmp(run->words[1], "-");
+	AUTO_FD int fd = passed ? fcntl(3, F_DUPFD_CLOEXEC, 4) : open(run->words[1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	AUTO_BUF struct buf line = {0};
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, "cannot make '%s'", passed ? "descriptor 3" : run->words[1]);
+	r = img_export(&run->job, run->words[0], fd, e);
+	if (r < 0 && !passed)
+		unlink(run->words[1]);
+	if (r < 0)
+		return r;
+	start(&line, "exported");
+	add_string(&line, "name", run->words[0]);
+	emit(run, &line);
+	return 0;
+}
+
 static int cmd_import(struct run *run, struct err *e)
 {
 	AUTO_IMG_NAMES struct img_names names = {0};
-	struct img_config config = {.architecture = str_dup(run->platform.architecture), .os = str_dup(run->platform.os),
-		.variant = str_dup(run->platform.variant), .user = str_dup(run->o->user),
-		.working_dir = str_dup(run->o->working_dir)};
+	struct img_config config = {0};
 	AUTO_FD int fd = open(run->words[0], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int r;
 
-	strv_copy(&config.cmd, &run->o->cmd);
-	strv_copy(&config.entrypoint, &run->o->entrypoint);
-	strv_copy(&config.env, &run->o->env);
-	strv_copy(&config.labels, &run->o->labels);
+	if (make_config(run, &config, e) < 0)
+		return -e->code;
 	r = fd < 0 ? err_sys(e, "cannot open '%s'", run->words[0]) :
 		     img_import(&run->job, fd, (enum img_import_kind)run->o->kind, run->o->tag, run->o->name, &config, &names, e);
 	for (size_t i = 0; i < names.n && r >= 0; i++)
@@ -435,6 +516,8 @@ static const struct command {
 	{"pull", cmd_pull, pull_table, 1, 1, true},
 	{"push", cmd_push, push_table, 1, 2, false},
 	{"import", cmd_import, import_table, 1, 1, true},
+	{"commit", cmd_commit, commit_table, 2, 2, true},
+	{"export", cmd_export, store_table, 2, 2, false},
 	{"ls", cmd_ls, store_table, 0, 0, false},
 	{"inspect", cmd_inspect, store_table, 1, 1, false},
 	{"rm", cmd_rm, store_table, 1, 8, false},
@@ -501,7 +584,7 @@ static int parse_and_run(struct run *run, int argc, char **argv, struct err *e)
 		if (!strcmp(commands[i].name, argv[1]))
 			c = &commands[i];
 	if (!c)
-		return err_set(e, EINVAL, "jail-image knows pull, push, import, ls, inspect, rm, gc and check; it is run by jail image");
+		return err_set(e, EINVAL, "jail-image knows pull, push, import, commit, export, ls, inspect, rm, gc and check; it is run by jail image");
 	run->table = c->table;
 	at = opt_parse(c->table, run->o, argc - 1, argv + 1, OPT_PERMUTE, e);
 	if (at == OPT_HELP) {

@@ -63,8 +63,8 @@ int img_pull(const struct img_job *job, const struct img_source *src, const char
 
 /*
  * Makes an image of layers that are in the store already: writes configuration (diff_ids are set
- * here; with config_text those bytes are taken, which config was read from) and manifest, and
- * gives it name.
+ * here, behind those of base where there is one; with config_text those bytes are taken, which
+ * config was read from) and manifest, and gives it name.
  */
 struct img_new_layer {
 	struct img_digest blob, diff_id;
@@ -72,8 +72,8 @@ struct img_new_layer {
 	enum img_compression compression;
 };
 int img_compose(const struct img_job *job, struct img_config *config, const char *config_text,
-	const struct img_new_layer *layers, size_t n, const char *name, struct img_name *ret,
-	struct err *e) __attribute__((nonnull(1, 2, 7, 8)));
+	const struct img_doc *base, const struct img_new_layer *layers, size_t n, const char *name,
+	struct img_name *ret, struct err *e) __attribute__((nonnull(1, 2, 8, 9)));
 /*
  * Puts the record of an image whose layers are all unpacked, then its name; the last step of
  * every way in.

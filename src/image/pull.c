@@ -339,7 +339,7 @@ static struct img_desc new_desc(const char *type, const struct img_digest *d, ui
 		.digest = *d, .size = size};
 }
 
-int img_compose(const struct img_job *job, struct img_config *config, const char *config_text,
+int img_compose(const struct img_job *job, struct img_config *config, const char *config_text, const struct img_doc *base,
 	const struct img_new_layer *layers, size_t n, const char *name, struct img_name *ret, struct err *e)
 {
 	AUTO_IMG_DOC struct img_doc doc = {.schema_version = 2, .media_type = str_dup(IMG_TYPE_OCI_MANIFEST), .has_layers = true};
@@ -347,8 +347,13 @@ int img_compose(const struct img_job *job, struct img_config *config, const char
 	struct img_digest digest;
 	char printed[IMG_DIGEST_TEXT];
 
-	strv_release(&config->diff_ids);
-	doc.layers = mem_new_array(n, sizeof(*doc.layers));
+	if (!base)
+		strv_release(&config->diff_ids);
+	doc.layers = mem_new_array((base ? base->n_layers : 0) + n, sizeof(*doc.layers));
+	for (size_t i = 0; base && i < base->n_layers; i++)
+		doc.layers[doc.n_layers++] = new_desc(base->layers[i].media_type, &base->layers[i].digest, base->layers[i].size);
+	if (doc.n_layers + n > IMG_LAYERS_MAX)
+		return err_set(e, E2BIG, "the image would have %zu layers; the limit is %d", doc.n_layers + n, IMG_LAYERS_MAX);
 	for (size_t i = 0; i < n; i++) {
 		strv_add(&config->diff_ids, img_digest_print(&layers[i].diff_id, printed));
 		doc.layers[doc.n_layers++] = new_desc(layer_types[layers[i].compression], &layers[i].blob, layers[i].size);
