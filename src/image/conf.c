@@ -210,8 +210,9 @@ static int take_pair(struct toml *t)
 	if (!key)
 		return bad(t, "expected a key");
 	blank(t, false);
-	if (*t->p++ != '=')
+	if (*t->p != '=')
 		return bad(t, "expected '='");
+	t->p++;
 	blank(t, false);
 	if (toml_value(t, &v) < 0)
 		return -t->e->code;
@@ -228,8 +229,10 @@ int img_conf_parse(struct img_conf *c, const char *text, const char *what, struc
 
 	for (blank(&t, true); r >= 0 && *t.p; blank(&t, true)) {
 		r = *t.p == '[' ? open_table(&t) : take_pair(&t);
+		if (r < 0)
+			break;
 		blank(&t, false);
-		if (r >= 0 && *t.p && *t.p != '\n')
+		if (*t.p && *t.p != '\n')
 			r = bad(&t, "something follows the value");
 	}
 	free(t.table);

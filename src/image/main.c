@@ -37,6 +37,8 @@ struct opts {
 	struct strv cmd, entrypoint, env, labels;
 	char *user, *working_dir, *base;
 	uint64_t id_base, id_count;
+	char *variant;
+	struct strv include, mirrors;
 	char *authfile, *creds_file, *cert_dir, *conf;
 	bool insecure;
 };
@@ -105,6 +107,16 @@ static const struct opt import_table[] = {
 	OPT(struct opts, max_layer_bytes, 0, "max-layer-size", OPT_SIZE, "SIZE",
 		"refuse layers that unpack to more"),
 	OPT(struct opts, quiet, 'q', "quiet", OPT_FLAG, NULL, "no progress"),
+	CONFIG_OPTS,
+	OPT_END,
+};
+static const struct opt bootstrap_table[] = {
+	STORE_OPTS,
+	OPT(struct opts, name, 0, "name", OPT_STRING, "NAME", "name the image"),
+	OPT(struct opts, variant, 0, "variant", OPT_STRING, "VARIANT", "of mmdebstrap: minbase, apt, essential ..."),
+	OPT(struct opts, include, 0, "include", OPT_LIST, "PACKAGE", "one more package"),
+	OPT(struct opts, mirrors, 0, "mirror", OPT_LIST, "MIRROR", "a mirror or a line of sources.list"),
+	OPT(struct opts, replace, 0, "replace", OPT_FLAG, NULL, "let it take an existing name"),
 	CONFIG_OPTS,
 	OPT_END,
 };
@@ -275,6 +287,23 @@ static int cmd_commit(struct run *run, struct err *e)
 	if (r >= 0)
 		emit_name(run, "image", &n);
 	img_name_release(&n);
+	img_config_release(&config);
+	return r;
+}
+
+static int cmd_bootstrap(struct run *run, struct err *e)
+{
+	struct img_bootstrap b = {.what = run->words[0], .variant = run->o->variant, .include = run->o->include,
+		.mirrors = run->o->mirrors};
+	AUTO_IMG_NAMES struct img_names names = {0};
+	struct img_config config = {0};
+	int r;
+
+	if (make_config(run, &config, e) < 0)
+		return -e->code;
+	r = img_bootstrap(&run->job, &b, run->o->name, &config, &names, e);
+	for (size_t i = 0; i < names.n && r >= 0; i++)
+		emit_name(run, "image", &names.v[i]);
 	img_config_release(&config);
 	return r;
 }
@@ -516,6 +545,7 @@ static const struct command {
 	{"pull", cmd_pull, pull_table, 1, 1, true},
 	{"push", cmd_push, push_table, 1, 2, false},
 	{"import", cmd_import, import_table, 1, 1, true},
+	{"bootstrap", cmd_bootstrap, bootstrap_table, 1, 1, true},
 	{"commit", cmd_commit, commit_table, 2, 2, true},
 	{"export", cmd_export, store_table, 2, 2, false},
 	{"ls", cmd_ls, store_table, 0, 0, false},
@@ -584,7 +614,7 @@ static int parse_and_run(struct run *run, int argc, char **argv, struct err *e)
 		if (!strcmp(commands[i].name, argv[1]))
 			c = &commands[i];
 	if (!c)
-		return err_set(e, EINVAL, "jail-image knows pull, push, import, commit, export, ls, inspect, rm, gc and check; it is run by jail image");
+		return err_set(e, EINVAL, "jail-image knows pull, push, import, bootstrap, commit, export, ls, inspect, rm, gc and check; it is run by jail image");
 	run->table = c->table;
 	at = opt_parse(c->table, run->o, argc - 1, argv + 1, OPT_PERMUTE, e);
 	if (at == OPT_HELP) {

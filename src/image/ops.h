@@ -18,7 +18,8 @@
 
 /* Something to tell: a layer's progress.  Called from several threads, one at a time. */
 struct img_event {
-	const char *stage; /* "resolve", "fetch", "unpack", "push", "exists", "done", "retry" */
+	const char *stage; /* "resolve", "fetch", "unpack", "push", "exists", "done", "retry",
+			      "bootstrap" */
 	const char *digest; /* "sha256:...", or NULL */
 	uint64_t done_bytes, total_bytes;
 	const char *text; /* for "retry" and "resolve", or NULL */
@@ -92,6 +93,16 @@ enum img_import_kind { IMG_IMPORT_AUTO, IMG_IMPORT_OCI, IMG_IMPORT_DOCKER, IMG_I
 int img_import(const struct img_job *job, int fd, enum img_import_kind kind, const char *tag,
 	const char *name, struct img_config *config, struct img_names *ret, struct err *e)
 	__attribute__((nonnull(1, 6, 7, 8)));
+
+/* A distribution by mmdebstrap, apt's verification kept. */
+struct img_bootstrap {
+	const char *what;    /* "debian:bookworm" */
+	const char *variant; /* of mmdebstrap; NULL: minbase */
+	struct strv include, mirrors; /* borrowed */
+};
+/* name NULL: what, as localhost/debian:bookworm. */
+int img_bootstrap(const struct img_job *job, const struct img_bootstrap *b, const char *name,
+	struct img_config *config, struct img_names *ret, struct err *e) __attribute__((nonnull(1, 2, 4, 5, 6)));
 
 /* The next layer of an image that is made here: a tar, plain or compressed, from fd. */
 int img_add_layer(const struct img_job *job, int fd, const char *what,

@@ -259,3 +259,16 @@ store_is_clean() {
   image import --replace --name tree --cmd /bin/f "$W/root"
   [ "$(image inspect tree | value diff_ids)" = "$first" ] # the same directory, the same layer
 }
+
+@test "image: a distribution is made from its packages" {
+  run image bootstrap --variant extract --include busybox-static --cmd /bin/busybox --cmd sh debian:bookworm
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [ "$(echo "$output" | value name)" = localhost/debian:bookworm ]
+  [ -x "$(image inspect debian:bookworm | value lower)/bin/busybox" ]
+  run image bootstrap debian:--version
+  [ "$status" -eq 125 ]
+  run image bootstrap plan9
+  [[ "$output" == *"known are debian"* ]]
+  store_is_clean
+}

@@ -149,6 +149,7 @@ TEST(damaged_registries_conf_names_the_line)
 		{"[[registry.mirror]]\n", "line 1: a mirror without a registry"},
 		{"[registry\n", "line 1: expected ']'"},
 		{"x\n", "line 1: expected '='"},
+		{"x", "line 1: expected '='"},
 		{"a = \"b\" c\n", "line 1: something follows"},
 		{"a = [\"b\"", "line 1: expected ','"},
 	};
