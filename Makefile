@@ -6,7 +6,10 @@ PREFIX     ?= /usr/local
 DESTDIR    ?=
 BINDIR     ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/jail
-MANDIR     ?= $(PREFIX)/share/man
+DATADIR    ?= $(PREFIX)/share
+MANDIR     ?= $(DATADIR)/man
+# jls and jexec, FreeBSD's names, beside jail.
+BSDNAMES   ?= 1
 BUILD      ?= release
 # Archives for all but libc and libmnl: each shared library costs every start 0.1 ms (docs/adr/0003).
 STATIC     ?= 1
@@ -35,6 +38,10 @@ CPPFLAGS += -D_GNU_SOURCE -DJAIL_VERSION='"$(VERSION)"' -DJAIL_LIBEXECDIR='"$(LI
 ALL_CFLAGS  := -std=c17 $(WARN) $(HARD) $(CFLAGS_$(BUILD)) $(if $(filter 1,$(LTO)),-flto) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(CFLAGS_$(BUILD)) $(if $(filter 1,$(LTO)),-flto) $(LDFLAGS)
 LIBS := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -lcgroup -lseccomp -lcap -ljson-c -Wl$(COMMA)-Bdynamic -lmnl
+# The monitor unpacks kernels; only its objects need these, so only they are linked with them.
+LIBS_unpack  := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -llzma -lzstd -llz4 -lz -Wl$(COMMA)-Bdynamic
+LIBS_jail-vmm = $(LIBS_unpack)
+LIBS_unit_vm  = $(LIBS_unpack)
 
 # What only the image worker needs: jail itself starts without them.
 LIBS_IMAGE      := -larchive -lcurl -lcrypto -lzstd -lisal -lpthread
@@ -45,15 +52,16 @@ LIBS_unit_image := $(LIBS_IMAGE)
 ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/rooms.txt)
 room_may  = $(shell sed -n 's/^$(1)://p' src/rooms.txt)
 room_src  = $(filter-out src/$(1)/main.c,$(wildcard src/$(1)/*.c))
-room_obj  = $(patsubst src/%.c,$(O)/%.o,$(call room_src,$(1)))
+room_obj  = $(patsubst src/%.c,$(O)/obj/%.o,$(call room_src,$(1)))
 # Archives in link order for a room: itself, then what it may know, most dependent first.
 room_order := cli jail oci agent isolation vm image net spec base
 room_libs  = $(foreach r,$(filter $(1) $(call room_may,$(1)),$(room_order)),$(O)/lib$(r).a)
 
-# Programs: src/<room>/main.c becomes jail (cli) or jail-<room>.
+# Programs: src/<room>/main.c becomes jail (cli), jail-vmm (vm) or jail-<room>.
 MAINS    := $(wildcard src/*/main.c)
 PROGRAMS := $(patsubst src/%/main.c,$(O)/jail-%,$(MAINS))
 PROGRAMS := $(PROGRAMS:$(O)/jail-cli=$(O)/jail)
+PROGRAMS := $(PROGRAMS:$(O)/jail-vm=$(O)/jail-vmm)
 
 UNITS := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c))
 
@@ -68,7 +76,7 @@ $(O)/flags: FORCE
 $(O)/.libs-ok: src/packages.txt $(O)/flags
 	@tests/packages.sh --missing-sentence src/packages.txt $(CC) && touch $@
 
-$(O)/%.o: src/%.c $(O)/flags | $(O)/.libs-ok
+$(O)/obj/%.o: src/%.c $(O)/flags | $(O)/.libs-ok
 	@mkdir -p $(@D)
 	@$(if $(filter 0,$(V)),echo "  CC    $<")
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -80,13 +88,13 @@ $(O)/lib$(1).a: $(call room_obj,$(1))
 endef
 $(foreach r,$(ROOMS),$(eval $(call room_rules,$(r))))
 
-program_room = $(if $(filter jail,$(1)),cli,$(patsubst jail-%,%,$(1)))
+program_room = $(if $(filter jail,$(1)),cli,$(patsubst jail-%,%,$(1:jail-vmm=jail-vm)))
 # cli knows few rooms, but the program holds what those rooms need.
 room_closure = $(sort $(1) $(foreach r,$(call room_may,$(1)),$(call room_closure,$(r))))
 closure_libs = $(foreach r,$(filter $(call room_closure,$(1)),$(room_order)),$(O)/lib$(r).a)
 
 define program_rule
-$(1): $(O)/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
+$(1): $(O)/obj/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
 	@$$(if $$(filter 0,$$(V)),echo "  LINK  $$@")
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS) $$(LIBS_$$(notdir $$@))
 endef
@@ -104,6 +112,37 @@ $(foreach u,$(UNITS),$(eval $(call unit_rule,$(u))))
 
 units: $(UNITS)
 
+# What is installed, and so what is uninstalled: one list of "mode:from:to", "link:target:to".
+MAN_PAGES := $(sort $(wildcard man/*.[1-8]))
+HELPERS   := $(filter-out $(O)/jail,$(PROGRAMS))
+INSTALLED  = 755:$(O)/jail:$(BINDIR)/jail link:jail:$(BINDIR)/jail-oci \
+	$(if $(filter 0,$(BSDNAMES)),,link:jail:$(BINDIR)/jls link:jail:$(BINDIR)/jexec) \
+	$(foreach h,$(HELPERS),755:$(h):$(LIBEXECDIR)/$(notdir $(h))) \
+	$(foreach m,$(MAN_PAGES),644:$(m):$(MANDIR)/man$(patsubst .%,%,$(suffix $(m)))/$(notdir $(m))) \
+	644:completions/jail.bash:$(DATADIR)/bash-completion/completions/jail \
+	644:completions/jail.zsh:$(DATADIR)/zsh/site-functions/_jail \
+	644:completions/jail.fish:$(DATADIR)/fish/vendor_completions.d/jail.fish
+
+install: all
+	@set -e; for row in $(INSTALLED); do \
+		mode=$${row%%:*}; rest=$${row#*:}; from=$${rest%%:*}; to="$(DESTDIR)$${rest#*:}"; \
+		mkdir -p "$$(dirname "$$to")"; \
+		if [ $$mode = link ]; then ln -sf $$from "$$to"; else install -m $$mode $$from "$$to"; fi; \
+	done
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+uninstall:
+	@for row in $(INSTALLED); do rest=$${row#*:}; rm -f "$(DESTDIR)$${rest#*:}"; done
+	@rmdir "$(DESTDIR)$(LIBEXECDIR)" 2>/dev/null || true
+
+demo:
+	@tests/packages.sh --install src/packages.txt tests/packages.txt
+	@$(MAKE) --no-print-directory all
+	@tests/demo.sh $(O)/jail
+
+completions: $(O)/jail
+	@for s in bash zsh fish; do $(O)/jail --complete-table | completions/generate.sh $$s >completions/jail.$$s; done
+
 lint:
 	tests/lint/run.sh
 
@@ -112,6 +151,16 @@ check:
 	$(MAKE) all units
 	tests/run.sh
 
+# The project's own machine: pure cgroup v2, a real /dev/kvm, a plain user with a delegated subtree.
+lab:
+	@tests/packages.sh --install src/packages.txt tests/packages.txt
+	@tests/lab/build.sh
+
+bench:
+	@tests/packages.sh --install src/packages.txt tests/packages.txt tests/bench/packages.txt
+	@$(MAKE) --no-print-directory all
+	@tests/bench/run.sh
+
 format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]')
 
@@ -119,5 +168,5 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all units lint check format clean FORCE
+.PHONY: all units install uninstall demo completions lint check format clean lab bench FORCE
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -24,8 +24,10 @@ char *img_base64(const void *p, size_t n)
 
 	buf_adds(&out, "");
 	for (size_t i = 0; i < n; i += 3) {
-		unsigned int v = (unsigned int)b[i] << 16 | (i + 1 < n ? b[i + 1] << 8 : 0) | (i + 2 < n ? b[i + 2] : 0);
-		char q[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63], i + 1 < n ? alphabet[v >> 6 & 63] : '=',
+		unsigned int v = (unsigned int)b[i] << 16 | (i + 1 < n ? b[i + 1] << 8 : 0) |
+				 (i + 2 < n ? b[i + 2] : 0);
+		char q[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63],
+			i + 1 < n ? alphabet[v >> 6 & 63] : '=',
 			i + 2 < n ? alphabet[v & 63] : '='};
 
 		buf_add(&out, q, 4);
@@ -181,7 +183,8 @@ int img_challenge_parse(const char *text, struct img_challenge *ret, struct err 
 		}
 	}
 	if (best.scheme == IMG_AUTH_OTHER)
-		return err_set(e, ENOTSUP, "the registry wants an authentication that is neither Basic nor Bearer");
+		return err_set(e, ENOTSUP,
+			"the registry wants an authentication that is neither Basic nor Bearer");
 	*ret = best;
 	return 0;
 }
@@ -241,7 +244,8 @@ static char *clean_key(const char *key)
 	n = strlen(k);
 	while (n && k[n - 1] == '/')
 		k[--n] = '\0';
-	if (!strcmp(k, "index.docker.io/v1") || !strcmp(k, "index.docker.io") || !strcmp(k, "registry-1.docker.io"))
+	if (!strcmp(k, "index.docker.io/v1") || !strcmp(k, "index.docker.io") ||
+		!strcmp(k, "registry-1.docker.io"))
 		str_set(&k, "docker.io");
 	return mem_take(&k);
 }
@@ -267,15 +271,16 @@ static int take_entry(const struct entry_json *en, struct img_credentials *ret, 
 	plain = img_unbase64(en->auth);
 	colon = plain ? strchr(plain, ':') : NULL;
 	if (!colon)
-		return err_set(e, EINVAL, "the entry for '%.200s' is not base64 of user:password", en->key);
+		return err_set(e, EINVAL, "the entry for '%.200s' is not base64 of user:password",
+			en->key);
 	ret->user = str_dup_n(plain, (size_t)(colon - plain));
 	ret->password = str_dup(colon + 1);
 	explicit_bzero(plain, strlen(plain));
 	return 1;
 }
 
-int img_auth_parse(const char *text, size_t n, const char *registry, const char *repository, struct img_credentials *ret,
-	char **ret_helper, struct err *e)
+int img_auth_parse(const char *text, size_t n, const char *registry, const char *repository,
+	struct img_credentials *ret, char **ret_helper, struct err *e)
 {
 	AUTO_FREE char *whole = str_fmt("%s/%s", registry, repository);
 	const struct entry_json *best = NULL;
@@ -327,8 +332,10 @@ static int take_helped(const char *text, size_t n, struct img_credentials *ret, 
 	return 1;
 }
 
-/* docker-credential-NAME get: the registry on its input, JSON on its output.  From fixed places only. */
-static int run_helper(const char *name, const char *registry, struct img_credentials *ret, struct err *e)
+/* docker-credential-NAME get: the registry on its input, JSON on its output.  From fixed places
+ * only. */
+static int run_helper(
+	const char *name, const char *registry, struct img_credentials *ret, struct err *e)
 {
 	static const char *const dirs[] = {"/usr/bin", "/usr/local/bin", "/usr/libexec/docker"};
 
@@ -342,17 +349,24 @@ static int run_helper(const char *name, const char *registry, struct img_credent
 
 		if (access(path, X_OK) < 0)
 			continue;
-		if (proc_run(&(struct proc_cmd){.path = path, .argv = argv, .input = registry, .output = &out,
-				     .timeout_ms = HELPER_TIMEOUT_MS}, &status, e) < 0)
+		if (proc_run(&(struct proc_cmd){.path = path,
+				     .argv = argv,
+				     .input = registry,
+				     .output = &out,
+				     .timeout_ms = HELPER_TIMEOUT_MS},
+			    &status, e) < 0)
 			return err_prefix(e, "credential helper '%s'", path);
 		if (proc_exit_code(status))
 			return 0; /* it knows nothing of this registry */
 		return take_helped(out.p, out.n, ret, e);
 	}
-	return err_set(e, ENOENT, "credential helper 'docker-credential-%s' is in none of /usr/bin, /usr/local/bin", name);
+	return err_set(e, ENOENT,
+		"credential helper 'docker-credential-%s' is in none of /usr/bin, /usr/local/bin",
+		name);
 }
 
-static int find_in(const char *path, const char *registry, const char *repository, struct img_credentials *ret, struct err *e)
+static int find_in(const char *path, const char *registry, const char *repository,
+	struct img_credentials *ret, struct err *e)
 {
 	AUTO_BUF struct buf text = {0};
 	AUTO_FREE char *helper = NULL;
@@ -368,8 +382,8 @@ static int find_in(const char *path, const char *registry, const char *repositor
 	return r < 0 ? err_prefix(e, "'%s'", path) : r;
 }
 
-int img_credentials_find(const char *path, const char *registry, const char *repository, struct img_credentials *ret,
-	struct err *e)
+int img_credentials_find(const char *path, const char *registry, const char *repository,
+	struct img_credentials *ret, struct err *e)
 {
 	static const struct {
 		const char *variable, *below;
@@ -384,7 +398,8 @@ int img_credentials_find(const char *path, const char *registry, const char *rep
 		return find_in(path, registry, repository, ret, e);
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		const char *dir = getenv(places[i].variable);
-		AUTO_FREE char *file = dir && *dir == '/' ? str_fmt("%s/%s", dir, places[i].below) : NULL;
+		AUTO_FREE char *file =
+			dir && *dir == '/' ? str_fmt("%s/%s", dir, places[i].below) : NULL;
 		int r = file ? find_in(file, registry, repository, ret, e) : 0;
 
 		if (r)

@@ -30,19 +30,25 @@ static int take_suite(const char *text, char **ret, struct err *e)
 
 		if (strlen(distributions[i].name) != n || strncmp(text, distributions[i].name, n))
 			continue;
-		if (!*suite || *suite == '-' || strspn(suite, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(suite))
-			return err_set(e, EINVAL, "'%.60s' is not a suite such as debian:bookworm", text);
+		if (!*suite || *suite == '-' ||
+			strspn(suite, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(suite))
+			return err_set(
+				e, EINVAL, "'%.60s' is not a suite such as debian:bookworm", text);
 		*ret = str_dup(suite);
 		return 0;
 	}
-	return err_set(e, EINVAL, "'%.60s' is not a distribution that can be made here; known are debian and ubuntu", text);
+	return err_set(e, EINVAL,
+		"'%.60s' is not a distribution that can be made here; known are debian and ubuntu",
+		text);
 }
 
 static int check_words(const char *what, const struct strv *words, struct err *e)
 {
 	for (size_t i = 0; i < words->n; i++)
 		if (words->v[i][0] == '-' || strpbrk(words->v[i], "\n\r"))
-			return err_set(e, EINVAL, "%s '%.100s' begins with '-' or holds a line break", what, words->v[i]);
+			return err_set(e, EINVAL,
+				"%s '%.100s' begins with '-' or holds a line break", what,
+				words->v[i]);
 	return 0;
 }
 
@@ -57,7 +63,8 @@ static void pass_proxies(struct strv *env)
 			strv_addf(env, "%s=%s", names[i], getenv(names[i]));
 }
 
-static int run_mmdebstrap(const struct img_bootstrap *b, const char *suite, const char *tar, struct err *e)
+static int run_mmdebstrap(
+	const struct img_bootstrap *b, const char *suite, const char *tar, struct err *e)
 {
 	static const char path[] = "/usr/bin/mmdebstrap";
 	AUTO_STRV struct strv argv = {0}, env = {0};
@@ -65,7 +72,8 @@ static int run_mmdebstrap(const struct img_bootstrap *b, const char *suite, cons
 	int status;
 
 	if (access(path, X_OK) < 0)
-		return err_set(e, ENOENT, "making a distribution needs '%s'; install the package mmdebstrap", path);
+		return err_set(e, ENOENT,
+			"making a distribution needs '%s'; install the package mmdebstrap", path);
 	strv_add(&argv, path);
 	strv_add(&argv, "--quiet");
 	strv_add(&argv, "--format=tar");
@@ -77,19 +85,26 @@ static int run_mmdebstrap(const struct img_bootstrap *b, const char *suite, cons
 	for (size_t i = 0; i < b->mirrors.n; i++)
 		strv_add(&argv, b->mirrors.v[i]);
 	pass_proxies(&env);
-	if (proc_run(&(struct proc_cmd){.path = path, .argv = argv.v, .envp = env.v, .output = &out, .timeout_ms = TIMEOUT_MS},
+	if (proc_run(&(struct proc_cmd){.path = path,
+			     .argv = argv.v,
+			     .envp = env.v,
+			     .output = &out,
+			     .timeout_ms = TIMEOUT_MS},
 		    &status, e) < 0)
 		return err_prefix(e, "cannot make '%s'", suite);
 	if (proc_exit_code(status)) {
-		AUTO_FREE char *seen = str_visible(out.n > 600 ? out.p + out.n - 600 : out.n ? out.p : "");
+		AUTO_FREE char *seen = str_visible(out.n > 600 ? out.p + out.n - 600
+						   : out.n     ? out.p
+							       : "");
 
-		return err_set(e, EIO, "mmdebstrap failed (exit %d): %s", proc_exit_code(status), seen);
+		return err_set(
+			e, EIO, "mmdebstrap failed (exit %d): %s", proc_exit_code(status), seen);
 	}
 	return 0;
 }
 
-int img_bootstrap(const struct img_job *job, const struct img_bootstrap *b, const char *name, struct img_config *config,
-	struct img_names *ret, struct err *e)
+int img_bootstrap(const struct img_job *job, const struct img_bootstrap *b, const char *name,
+	struct img_config *config, struct img_names *ret, struct err *e)
 {
 	AUTO_FREE char *suite = NULL, *tar = NULL;
 	char tmp[IMG_TMP_NAME];
@@ -110,8 +125,9 @@ int img_bootstrap(const struct img_job *job, const struct img_bootstrap *b, cons
 	if (r >= 0) {
 		AUTO_FD int fd = openat(dir, "root.tar", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-		r = fd < 0 ? err_sys(e, "mmdebstrap wrote no archive") :
-			     img_import(job, fd, IMG_IMPORT_ROOT, NULL, name ? name : b->what, config, ret, e);
+		r = fd < 0 ? err_sys(e, "mmdebstrap wrote no archive")
+			   : img_import(job, fd, IMG_IMPORT_ROOT, NULL, name ? name : b->what,
+				     config, ret, e);
 	}
 	img_tmp_drop(job->store, tmp);
 	return r;

@@ -182,13 +182,15 @@ static int open_table(struct toml *t)
 	t->table = str_dup_n(t->p + 1, n - 2);
 	t->p += n;
 	if (!strcmp(t->table, "[registry]")) {
-		c->registries = mem_grow(c->registries, &c->cap_registries, c->n_registries + 1, sizeof(*c->registries));
+		c->registries = mem_grow(c->registries, &c->cap_registries, c->n_registries + 1,
+			sizeof(*c->registries));
 		c->registries[c->n_registries++] = (struct img_conf_registry){0};
 	} else if (!strcmp(t->table, "[registry.mirror]")) {
 		r = last_registry(c);
 		if (!r)
 			return bad(t, "a mirror without a registry");
-		r->mirrors = mem_grow(r->mirrors, &r->cap_mirrors, r->n_mirrors + 1, sizeof(*r->mirrors));
+		r->mirrors = mem_grow(
+			r->mirrors, &r->cap_mirrors, r->n_mirrors + 1, sizeof(*r->mirrors));
 		r->mirrors[r->n_mirrors++] = (struct img_conf_place){0};
 	}
 	return 0;
@@ -202,7 +204,8 @@ static int take_pair(struct toml *t)
 	if (*t->p == '"' || *t->p == '\'') {
 		key = toml_string(t);
 	} else {
-		size_t n = strspn(t->p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
+		size_t n = strspn(
+			t->p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
 
 		key = n ? str_dup_n(t->p, n) : NULL;
 		t->p += n;
@@ -293,7 +296,8 @@ void img_conf_release(struct img_conf *c)
 	*c = (struct img_conf){0};
 }
 
-static int add_short(const struct img_ref *ref, const char *registry, const char *repository, struct strv *ret, struct err *e)
+static int add_short(const struct img_ref *ref, const char *registry, const char *repository,
+	struct strv *ret, struct err *e)
 {
 	AUTO_IMG_REF struct img_ref whole = {0};
 	AUTO_FREE char *text = NULL;
@@ -310,7 +314,8 @@ static int add_short(const struct img_ref *ref, const char *registry, const char
 	return 0;
 }
 
-int img_conf_short(const struct img_conf *c, const struct img_ref *ref, struct strv *ret, struct err *e)
+int img_conf_short(
+	const struct img_conf *c, const struct img_ref *ref, struct strv *ret, struct err *e)
 {
 	const char *alias = strmap_get(&c->aliases, ref->repository);
 
@@ -356,7 +361,8 @@ static const struct img_conf_registry *find(const struct img_conf *c, const char
 }
 
 /* location + what of the name is beyond the prefix, split into host and repository. */
-static int add_endpoint(struct img_endpoints *p, const char *location, const char *rest, bool insecure, struct err *e)
+static int add_endpoint(struct img_endpoints *p, const char *location, const char *rest,
+	bool insecure, struct err *e)
 {
 	AUTO_FREE char *whole = str_fmt("%s%s", location, rest);
 	AUTO_IMG_REF struct img_ref check = {0};
@@ -365,12 +371,14 @@ static int add_endpoint(struct img_endpoints *p, const char *location, const cha
 	if (img_ref_parse(whole, &check, e) < 0 || !check.registry)
 		return err_set(e, EINVAL, "registries.conf: '%s' is not a place for images", whole);
 	p->v = mem_grow(p->v, &p->cap, p->n + 1, sizeof(*p->v));
-	p->v[p->n++] = (struct img_endpoint){.host = mem_take(&check.registry), .repository = mem_take(&check.repository),
+	p->v[p->n++] = (struct img_endpoint){.host = mem_take(&check.registry),
+		.repository = mem_take(&check.repository),
 		.insecure = insecure};
 	return 0;
 }
 
-int img_conf_endpoints(const struct img_conf *c, const struct img_ref *ref, struct img_endpoints *ret, struct err *e)
+int img_conf_endpoints(const struct img_conf *c, const struct img_ref *ref,
+	struct img_endpoints *ret, struct err *e)
 {
 	AUTO_FREE char *name = str_fmt("%s/%s", ref->registry, ref->repository);
 	const struct img_conf_registry *r = find(c, name);
@@ -379,11 +387,13 @@ int img_conf_endpoints(const struct img_conf *c, const struct img_ref *ref, stru
 	if (!r)
 		return add_endpoint(ret, name, "", false, e);
 	if (r->blocked)
-		return err_set(e, EPERM, "registry '%s' is blocked by registries.conf", ref->registry);
+		return err_set(
+			e, EPERM, "registry '%s' is blocked by registries.conf", ref->registry);
 	prefix = r->prefix && *r->prefix ? r->prefix : r->location;
 	rest = str_starts(prefix, "*.") ? strchr(name, '/') : name + strlen(prefix);
 	for (size_t i = 0; i < r->n_mirrors; i++)
-		if (r->mirrors[i].location && add_endpoint(ret, r->mirrors[i].location, rest, r->mirrors[i].insecure, e) < 0)
+		if (r->mirrors[i].location && add_endpoint(ret, r->mirrors[i].location, rest,
+						      r->mirrors[i].insecure, e) < 0)
 			return -e->code;
 	if (!r->location)
 		return add_endpoint(ret, name, "", r->insecure, e);

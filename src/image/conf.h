@@ -31,29 +31,30 @@ struct img_conf {
 	size_t n_registries, cap_registries;
 };
 /* path NULL: /etc/containers/registries.conf and registries.conf.d, where they are. */
-int img_conf_load(const char *path, struct img_conf *ret, struct err *e) __attribute__((nonnull(2, 3)));
+int img_conf_load(const char *path, struct img_conf *ret, struct err *e)
+	__attribute__((nonnull(2, 3)));
 /* Adds one file's text; what is for this file's errors. */
 int img_conf_parse(struct img_conf *c, const char *text, const char *what, struct err *e)
 	__attribute__((nonnull));
 void img_conf_release(struct img_conf *c) __attribute__((nonnull));
 
 /* The whole names that a short one may stand for, in order; docker.io when nothing else is said. */
-int img_conf_short(const struct img_conf *c, const struct img_ref *ref, struct strv *ret, struct err *e)
-	__attribute__((nonnull));
+int img_conf_short(const struct img_conf *c, const struct img_ref *ref, struct strv *ret,
+	struct err *e) __attribute__((nonnull));
 
 /* Where to ask for an image: mirrors first. */
 struct img_endpoint {
-	char *host;	  /* host[:port] */
+	char *host; /* host[:port] */
 	char *repository;
-	bool insecure;	  /* TLS may be unverified, or absent */
+	bool insecure; /* TLS may be unverified, or absent */
 };
 struct img_endpoints {
 	struct img_endpoint *v;
 	size_t n, cap;
 };
 /* -EPERM: blocked by the configuration. */
-int img_conf_endpoints(const struct img_conf *c, const struct img_ref *ref, struct img_endpoints *ret, struct err *e)
-	__attribute__((nonnull));
+int img_conf_endpoints(const struct img_conf *c, const struct img_ref *ref,
+	struct img_endpoints *ret, struct err *e) __attribute__((nonnull));
 void img_endpoints_release(struct img_endpoints *p) __attribute__((nonnull));
 
 #endif

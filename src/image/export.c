@@ -18,8 +18,8 @@ static int out_failed(struct out *o)
 {
 	const char *s = archive_error_string(o->a);
 
-	return err_set(o->e, archive_errno(o->a) > 0 ? archive_errno(o->a) : EIO, "cannot write the archive: %s",
-		s ? s : "unknown error");
+	return err_set(o->e, archive_errno(o->a) > 0 ? archive_errno(o->a) : EIO,
+		"cannot write the archive: %s", s ? s : "unknown error");
 }
 
 static int add_header(struct out *o, const char *path, uint64_t size)
@@ -58,7 +58,8 @@ static int add_blob(struct out *o, struct img_store *s, const struct img_digest 
 	strv_add(&o->seen, d->hex);
 	fd = img_blob_open(s, d, &size, o->e);
 	if (fd < 0)
-		return err_hint(o->e, "it is not kept here; pull the image again into an empty store to export it");
+		return err_hint(o->e, "it is not kept here; pull the image again into an empty "
+				      "store to export it");
 	if (add_header(o, path, size) < 0)
 		return -o->e->code;
 	while ((n = fd_read_full(fd, chunk, 1 << 18)) > 0)
@@ -71,8 +72,10 @@ static char *index_text(const struct img_name *n, const struct img_doc *doc, siz
 {
 	struct buf b = {0};
 
-	buf_addf(&b, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\",\"digest\":\"sha256:%s\",\"size\":%zu,"
-		     "\"annotations\":{\"org.opencontainers.image.ref.name\":",
+	buf_addf(&b,
+		"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\",\"digest\":\"sha256:%"
+		"s\",\"size\":%zu,"
+		"\"annotations\":{\"org.opencontainers.image.ref.name\":",
 		doc->media_type ? doc->media_type : IMG_TYPE_OCI_MANIFEST, n->manifest.hex, size);
 	json_add_string(&b, n->name);
 	buf_adds(&b, "}}]}");
@@ -92,13 +95,14 @@ static char *saved_text(const struct img_name *n, const struct img_doc *doc)
 	return b.p;
 }
 
-static int add_all(struct out *o, struct img_store *s, const struct img_name *n, const struct img_doc *doc, size_t size)
+static int add_all(struct out *o, struct img_store *s, const struct img_name *n,
+	const struct img_doc *doc, size_t size)
 {
 	AUTO_FREE char *index = index_text(n, doc, size), *saved = saved_text(n, doc);
 
-	if (add_text(o, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}") < 0 || add_text(o, "index.json", index) < 0 ||
-		add_text(o, "manifest.json", saved) < 0 || add_blob(o, s, &n->manifest) < 0 ||
-		add_blob(o, s, &doc->config->digest) < 0)
+	if (add_text(o, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}") < 0 ||
+		add_text(o, "index.json", index) < 0 || add_text(o, "manifest.json", saved) < 0 ||
+		add_blob(o, s, &n->manifest) < 0 || add_blob(o, s, &doc->config->digest) < 0)
 		return -o->e->code;
 	for (size_t i = 0; i < doc->n_layers; i++)
 		if (add_blob(o, s, &doc->layers[i].digest) < 0)
@@ -120,7 +124,8 @@ int img_export(const struct img_job *job, const char *text, int out_fd, struct e
 		r = img_doc_parse(b.p, b.n, NULL, &doc, e);
 	if (r >= 0) {
 		o.a = archive_write_new();
-		if (archive_write_set_format_ustar(o.a) != ARCHIVE_OK || archive_write_open_fd(o.a, out_fd) != ARCHIVE_OK)
+		if (archive_write_set_format_ustar(o.a) != ARCHIVE_OK ||
+			archive_write_open_fd(o.a, out_fd) != ARCHIVE_OK)
 			r = out_failed(&o);
 		else
 			r = add_all(&o, job->store, &n, &doc, b.n);

@@ -41,7 +41,8 @@ static void take_header(struct http_answer *a, const char *line, size_t n)
 		a->retry_after_s = strtoul(value, NULL, 10);
 	/* Several lines mean the same as one with commas (RFC 9110, 5.3). */
 	if (!strncasecmp(text, "www-authenticate:", 17)) {
-		char *all = a->authenticate ? str_fmt("%s, %s", a->authenticate, value) : str_dup(value);
+		char *all = a->authenticate ? str_fmt("%s, %s", a->authenticate, value)
+					    : str_dup(value);
 
 		free(a->authenticate);
 		a->authenticate = all;
@@ -143,7 +144,8 @@ static void set_up_body(CURL *curl, struct transfer *t)
 	curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->body_bytes);
 }
 
-static void set_up(CURL *curl, const struct http_client *c, struct transfer *t, struct curl_slist *headers, char *error)
+static void set_up(CURL *curl, const struct http_client *c, struct transfer *t,
+	struct curl_slist *headers, char *error)
 {
 	const char *protocols = c->allow_http ? "http,https" : "https";
 
@@ -218,7 +220,8 @@ static struct curl_slist *make_headers(const struct http_request *q)
 	return curl_slist_append(l, "Expect:"); /* no waiting for "100 Continue" */
 }
 
-int http_do(const struct http_client *c, const struct http_request *q, struct http_answer *ret, struct err *e)
+int http_do(const struct http_client *c, const struct http_request *q, struct http_answer *ret,
+	struct err *e)
 {
 	struct transfer t = {.curl = curl_easy_init(), .q = q, .a = ret};
 	char why[CURL_ERROR_SIZE] = "";
@@ -238,7 +241,8 @@ int http_do(const struct http_client *c, const struct http_request *q, struct ht
 	ret->plain_http_peer = r == CURLE_SSL_CONNECT_ERROR;
 	if (t.too_large)
 		return err_set(e, EFBIG, "the answer of '%.200s' is larger than 1 MiB", q->url);
-	return err_set(e, code_of(r), "cannot reach '%.200s': %s", q->url, *why ? why : curl_easy_strerror(r));
+	return err_set(e, code_of(r), "cannot reach '%.200s': %s", q->url,
+		*why ? why : curl_easy_strerror(r));
 }
 
 void http_answer_release(struct http_answer *a)

@@ -30,15 +30,15 @@ struct img_job {
 	void *ctx;
 	const struct img_platform *platform;
 	uint64_t max_layer_bytes; /* unpacked; 0: the default */
-	bool replace;		  /* let an import redefine a name */
+	bool replace; /* let an import redefine a name */
 };
 void img_report(const struct img_job *job, const struct img_event *ev) __attribute__((nonnull));
 
 struct img_source {
 	void *ctx;
 	/* The document called by digest, or (NULL) the one that was asked for; unverified. */
-	int (*manifest)(void *ctx, const struct img_digest *digest, struct buf *ret, char **ret_type,
-		struct err *e);
+	int (*manifest)(void *ctx, const struct img_digest *digest, struct buf *ret,
+		char **ret_type, struct err *e);
 	/*
 	 * Writes the bytes of d into w, from w->size on when it can, after img_blob_restart when it
 	 * cannot.  Called from several threads.  stop: somebody else failed, give up.
@@ -80,14 +80,15 @@ int img_compose(const struct img_job *job, struct img_config *config, const char
  * every way in.
  */
 int img_finish(const struct img_job *job, const struct img_digest *target,
-	const struct img_digest *manifest, const struct img_doc *doc, const struct img_config *config,
-	const char *name, struct img_name *ret, struct err *e) __attribute__((nonnull(1, 2, 3, 4, 5, 7, 8)));
+	const struct img_digest *manifest, const struct img_doc *doc,
+	const struct img_config *config, const char *name, struct img_name *ret, struct err *e)
+	__attribute__((nonnull(1, 2, 3, 4, 5, 7, 8)));
 
 /*
  * Archives.  path is a file: an OCI archive, what docker save wrote, or the tar of a root
  * directory, each plain or compressed; or a directory: an OCI layout or a root directory.  fd is
- * borrowed.  tag chooses one of several images; name NULL: the archive's own names.  config is what a
- * root directory's image shall say (diff_ids are filled in).
+ * borrowed.  tag chooses one of several images; name NULL: the archive's own names.  config is what
+ * a root directory's image shall say (diff_ids are filled in).
  */
 enum img_import_kind { IMG_IMPORT_AUTO, IMG_IMPORT_OCI, IMG_IMPORT_DOCKER, IMG_IMPORT_ROOT };
 int img_import(const struct img_job *job, int fd, enum img_import_kind kind, const char *tag,
@@ -96,13 +97,14 @@ int img_import(const struct img_job *job, int fd, enum img_import_kind kind, con
 
 /* A distribution by mmdebstrap, apt's verification kept. */
 struct img_bootstrap {
-	const char *what;    /* "debian:bookworm" */
+	const char *what; /* "debian:bookworm" */
 	const char *variant; /* of mmdebstrap; NULL: minbase */
 	struct strv include, mirrors; /* borrowed */
 };
 /* name NULL: what, as localhost/debian:bookworm. */
 int img_bootstrap(const struct img_job *job, const struct img_bootstrap *b, const char *name,
-	struct img_config *config, struct img_names *ret, struct err *e) __attribute__((nonnull(1, 2, 4, 5, 6)));
+	struct img_config *config, struct img_names *ret, struct err *e)
+	__attribute__((nonnull(1, 2, 4, 5, 6)));
 
 /* The next layer of an image that is made here: a tar, plain or compressed, from fd. */
 int img_add_layer(const struct img_job *job, int fd, const char *what,
@@ -116,15 +118,16 @@ struct img_gc_result {
 /* Removes what no name and no pin leads to; under the exclusive lock, which it takes. */
 int img_gc(struct img_store *s, struct img_gc_result *ret, struct err *e) __attribute__((nonnull));
 /*
- * Verifies every blob's digest and every name's way to its layers.  found() gets a line per fault; with repair
- * what is broken is removed.  Returns the number of faults or -errno.
+ * Verifies every blob's digest and every name's way to its layers.  found() gets a line per fault;
+ * with repair what is broken is removed.  Returns the number of faults or -errno.
  */
-int img_check(struct img_store *s, bool repair, void (*found)(void *ctx, const char *line), void *ctx,
-	struct err *e) __attribute__((nonnull(1, 3, 5)));
+int img_check(struct img_store *s, bool repair, void (*found)(void *ctx, const char *line),
+	void *ctx, struct err *e) __attribute__((nonnull(1, 3, 5)));
 /* Bytes on the disk of blobs and layers. */
 struct img_usage {
 	uint64_t blob_bytes, layer_bytes, blobs, layers;
 };
-int img_store_usage(struct img_store *s, struct img_usage *ret, struct err *e) __attribute__((nonnull));
+int img_store_usage(struct img_store *s, struct img_usage *ret, struct err *e)
+	__attribute__((nonnull));
 
 #endif

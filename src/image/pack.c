@@ -61,7 +61,8 @@ static int deflate_some(struct pack *p, const void *in, size_t n, bool end)
 			return err_set(&p->sink_err, EIO, "cannot compress");
 		if (img_blob_write(p->w, p->out, OUT_BYTES - p->z->avail_out, &p->sink_err) < 0)
 			return -p->sink_err.code;
-	} while (p->z->avail_in || p->z->avail_out == 0 || (end && p->z->internal_state.state != ZSTATE_END));
+	} while (p->z->avail_in || p->z->avail_out == 0 ||
+		 (end && p->z->internal_state.state != ZSTATE_END));
 	return 0;
 }
 
@@ -76,7 +77,8 @@ static la_ssize_t sink(struct archive *a, void *ctx, const void *in, size_t n)
 	} else {
 		r = fd_write_full(p->out_fd, in, n);
 		if (r < 0)
-			err_set(&p->sink_err, -r, "cannot write the archive: %s", strerrordesc_np(-r));
+			err_set(&p->sink_err, -r, "cannot write the archive: %s",
+				strerrordesc_np(-r));
 	}
 	if (r < 0)
 		archive_set_error(a, -r, "%s", "cannot write");
@@ -98,17 +100,21 @@ static int archive_failed(struct pack *p, const char *path)
 /* libarchive warns in the C locale that it cannot convert names, and writes their bytes. */
 static int write_header(struct pack *p, struct archive_entry *ae)
 {
-	return archive_write_header(p->a, ae) < ARCHIVE_WARN ? archive_failed(p, archive_entry_pathname(ae)) : 0;
+	return archive_write_header(p->a, ae) < ARCHIVE_WARN
+		       ? archive_failed(p, archive_entry_pathname(ae))
+		       : 0;
 }
 
 static uint32_t map_id(const struct pack *p, uint32_t id)
 {
 	if (!p->o->id_count)
 		return id;
-	return id >= p->o->id_base && id - p->o->id_base < p->o->id_count ? id - p->o->id_base : 65534;
+	return id >= p->o->id_base && id - p->o->id_base < p->o->id_count ? id - p->o->id_base
+									  : 65534;
 }
 
-static void fill_entry(struct pack *p, struct archive_entry *ae, const char *path, const struct stat *st)
+static void fill_entry(
+	struct pack *p, struct archive_entry *ae, const char *path, const struct stat *st)
 {
 	struct stat mapped = *st;
 
@@ -123,7 +129,8 @@ static void fill_entry(struct pack *p, struct archive_entry *ae, const char *pat
 
 static bool may_keep(const char *name)
 {
-	return (str_starts(name, "user.") && !str_starts(name, "user.overlay.")) || !strcmp(name, "security.capability");
+	return (str_starts(name, "user.") && !str_starts(name, "user.overlay.")) ||
+	       !strcmp(name, "security.capability");
 }
 
 static int add_xattrs(struct pack *p, struct archive_entry *ae, int fd, const char *path)
@@ -137,7 +144,8 @@ static int add_xattrs(struct pack *p, struct archive_entry *ae, int fd, const ch
 		char value[4096];
 		ssize_t len;
 
-		if (str_ends(names + at, ".overlay.redirect") || str_ends(names + at, ".overlay.metacopy")) {
+		if (str_ends(names + at, ".overlay.redirect") ||
+			str_ends(names + at, ".overlay.metacopy")) {
 			errno = ENOTSUP;
 			return fail(p, path, "pack, since overlay keeps it partly elsewhere,");
 		}
@@ -196,9 +204,11 @@ static const char *first_name(struct pack *p, const struct stat *st, const char 
 	return NULL;
 }
 
-static int pack_file(struct pack *p, struct archive_entry *ae, int dir, const char *name, const char *path)
+static int pack_file(
+	struct pack *p, struct archive_entry *ae, int dir, const char *name, const char *path)
 {
-	AUTO_FD int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	AUTO_FD int fd =
+		openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	const char *first;
 	struct stat st;
 
@@ -220,7 +230,8 @@ static int pack_file(struct pack *p, struct archive_entry *ae, int dir, const ch
 	return write_data(p, fd, (uint64_t)st.st_size, path);
 }
 
-static int pack_symlink(struct pack *p, struct archive_entry *ae, int dir, const char *name, const char *path)
+static int pack_symlink(
+	struct pack *p, struct archive_entry *ae, int dir, const char *name, const char *path)
 {
 	char target[4096];
 	ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
@@ -234,7 +245,8 @@ static int pack_symlink(struct pack *p, struct archive_entry *ae, int dir, const
 
 static int pack_dir(struct pack *p, int fd, const char *path);
 
-static int pack_subdir(struct pack *p, struct archive_entry *ae, int dir, const char *name, const char *path)
+static int pack_subdir(
+	struct pack *p, struct archive_entry *ae, int dir, const char *name, const char *path)
 {
 	AUTO_FD int fd = path_open(dir, name, O_RDONLY | O_DIRECTORY, PATH_STRICT, p->e);
 	char y = 0;
@@ -244,13 +256,16 @@ static int pack_subdir(struct pack *p, struct archive_entry *ae, int dir, const 
 		return fd;
 	if (add_xattrs(p, ae, fd, path) < 0 || write_header(p, ae) < 0)
 		return -p->e->code;
-	opaque = (fgetxattr(fd, "trusted.overlay.opaque", &y, 1) == 1 || fgetxattr(fd, "user.overlay.opaque", &y, 1) == 1) && y == 'y';
+	opaque = (fgetxattr(fd, "trusted.overlay.opaque", &y, 1) == 1 ||
+			 fgetxattr(fd, "user.overlay.opaque", &y, 1) == 1) &&
+		 y == 'y';
 	if (p->o->upper && opaque && write_mark(p, path, ".wh..wh..opq", "") < 0)
 		return -p->e->code;
 	return strv_has(&p->o->leave_out, path) ? 0 : pack_dir(p, fd, path);
 }
 
-static int pack_one(struct pack *p, int dir, const char *name, const char *path, const struct stat *st)
+static int pack_one(
+	struct pack *p, int dir, const char *name, const char *path, const struct stat *st)
 {
 	struct archive_entry *ae = archive_entry_new();
 	int r = 0;
@@ -356,7 +371,8 @@ int img_pack_fd(int root_fd, const struct img_pack_opts *o, int out_fd, struct e
 	return pack_all(&p, root_fd);
 }
 
-int img_pack_layer(struct img_store *s, int root_fd, const struct img_pack_opts *o, struct img_new_layer *ret, struct err *e)
+int img_pack_layer(struct img_store *s, int root_fd, const struct img_pack_opts *o,
+	struct img_new_layer *ret, struct err *e)
 {
 	AUTO_IMG_BLOB_WRITER struct img_blob_writer w = IMG_BLOB_WRITER_INIT;
 	AUTO_FREE struct isal_zstream *z = mem_new(sizeof(*z));
@@ -391,9 +407,10 @@ int img_pack_layer(struct img_store *s, int root_fd, const struct img_pack_opts 
 /* What config leaves open is base's. */
 static void inherit(struct img_config *c, struct img_config *base)
 {
-	char **mine[] = {&c->architecture, &c->os, &c->variant, &c->user, &c->working_dir, &c->stop_signal, &c->author};
-	char **theirs[] = {&base->architecture, &base->os, &base->variant, &base->user, &base->working_dir,
-		&base->stop_signal, &base->author};
+	char **mine[] = {&c->architecture, &c->os, &c->variant, &c->user, &c->working_dir,
+		&c->stop_signal, &c->author};
+	char **theirs[] = {&base->architecture, &base->os, &base->variant, &base->user,
+		&base->working_dir, &base->stop_signal, &base->author};
 
 	for (size_t i = 0; i < ARRAY_SIZE(mine); i++)
 		if (!*mine[i] || i < 3)
@@ -423,7 +440,8 @@ static void inherit(struct img_config *c, struct img_config *base)
 	strv_copy(&c->diff_ids, &base->diff_ids);
 }
 
-static int read_base(const struct img_job *job, const char *base, struct img_config *c, struct img_doc *doc, struct err *e)
+static int read_base(const struct img_job *job, const char *base, struct img_config *c,
+	struct img_doc *doc, struct err *e)
 {
 	AUTO_BUF struct buf text = {0}, config_text = {0};
 	struct img_config theirs = {0};
@@ -435,7 +453,8 @@ static int read_base(const struct img_job *job, const char *base, struct img_con
 	if (r >= 0)
 		r = img_doc_parse(text.p, text.n, NULL, doc, e);
 	if (r >= 0)
-		r = img_blob_read(job->store, &doc->config->digest, IMG_CONFIG_MAX_BYTES, &config_text, e);
+		r = img_blob_read(
+			job->store, &doc->config->digest, IMG_CONFIG_MAX_BYTES, &config_text, e);
 	if (r >= 0)
 		r = img_config_parse(config_text.p, config_text.n, doc->n_layers, &theirs, e);
 	if (r >= 0)
@@ -445,8 +464,9 @@ static int read_base(const struct img_job *job, const char *base, struct img_con
 	return r;
 }
 
-int img_commit(const struct img_job *job, const char *base, int root_fd, const struct img_pack_opts *o,
-	struct img_config *config, const char *name, struct img_name *ret, struct err *e)
+int img_commit(const struct img_job *job, const char *base, int root_fd,
+	const struct img_pack_opts *o, struct img_config *config, const char *name,
+	struct img_name *ret, struct err *e)
 {
 	AUTO_IMG_DOC struct img_doc doc = {0};
 	struct img_layer_opts lo = {.max_bytes = job->max_layer_bytes};

@@ -37,9 +37,11 @@ struct registry {
 
 static bool is_loopback(const char *host)
 {
-	AUTO_FREE char *name = str_dup_n(host, *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":"));
+	AUTO_FREE char *name =
+		str_dup_n(host, *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":"));
 
-	return !strcmp(name, "localhost") || !strcmp(name, "[::1]") || (str_starts(name, "127.") && strspn(name, "0123456789.") == strlen(name));
+	return !strcmp(name, "localhost") || !strcmp(name, "[::1]") ||
+	       (str_starts(name, "127.") && strspn(name, "0123456789.") == strlen(name));
 }
 
 static const char *api_host(const char *host)
@@ -59,7 +61,8 @@ static void find_certs(struct endpoint *ep, const char *dir)
 	const struct {
 		const char *suffix;
 		char **where;
-	} kinds[] = {{".crt", &ep->http.ca_file}, {".cert", &ep->http.cert_file}, {".key", &ep->http.key_file}};
+	} kinds[] = {{".crt", &ep->http.ca_file}, {".cert", &ep->http.cert_file},
+		{".key", &ep->http.key_file}};
 	DIR *d = opendir(dir);
 	struct dirent *de;
 
@@ -71,8 +74,8 @@ static void find_certs(struct endpoint *ep, const char *dir)
 		closedir(d);
 }
 
-static int open_endpoint(struct endpoint *ep, const struct img_endpoint *place, const struct img_registry_opts *o,
-	struct err *e)
+static int open_endpoint(struct endpoint *ep, const struct img_endpoint *place,
+	const struct img_registry_opts *o, struct err *e)
 {
 	static const char *const cert_dirs[] = {"/etc/containers/certs.d", "/etc/docker/certs.d"};
 	int r;
@@ -92,15 +95,17 @@ static int open_endpoint(struct endpoint *ep, const struct img_endpoint *place, 
 
 		find_certs(ep, dir);
 	}
-	r = o->creds_file ? img_credentials_read(o->creds_file, &ep->cred, e) :
-			    img_credentials_find(o->authfile, ep->host, ep->repository, &ep->cred, e);
+	r = o->creds_file
+		    ? img_credentials_read(o->creds_file, &ep->cred, e)
+		    : img_credentials_find(o->authfile, ep->host, ep->repository, &ep->cred, e);
 	ep->has_cred = r > 0 || (o->creds_file && !r);
 	return r < 0 ? r : 0;
 }
 
 static char *basic_line(const struct img_credentials *c)
 {
-	AUTO_FREE char *pair = str_fmt("%s:%s", c->user, c->password), *b64 = img_base64(pair, strlen(pair));
+	AUTO_FREE char *pair = str_fmt("%s:%s", c->user, c->password),
+		       *b64 = img_base64(pair, strlen(pair));
 
 	explicit_bzero(pair, strlen(pair));
 	return str_fmt("Authorization: Basic %s", b64);
@@ -132,8 +137,10 @@ static int take_token(struct endpoint *ep, const struct http_answer *a, struct e
 	int r;
 
 	if (a->status != 200)
-		return err_set(e, EACCES, "the token service of '%s' says %ld: the credentials are wrong or do not suffice", ep->host,
-			a->status);
+		return err_set(e, EACCES,
+			"the token service of '%s' says %ld: the credentials are wrong or do not "
+			"suffice",
+			ep->host, a->status);
 	r = json_read_text(&token_table, a->body.p ? a->body.p : "", a->body.n, NULL, &t, e);
 	if (r < 0)
 		return err_prefix(e, "the token service of '%s'", ep->host);
@@ -142,7 +149,9 @@ static int take_token(struct endpoint *ep, const struct http_answer *a, struct e
 		r = err_set(e, EBADMSG, "the token service of '%s' sent no token", ep->host);
 	for (const char *p = s; r >= 0 && *p; p++)
 		if (*p <= ' ' || *p > '~')
-			r = err_set(e, EBADMSG, "the token service of '%s' sent something that is no token", ep->host);
+			r = err_set(e, EBADMSG,
+				"the token service of '%s' sent something that is no token",
+				ep->host);
 	if (r >= 0) {
 		free(ep->authorization);
 		ep->authorization = str_fmt("Authorization: Bearer %s", s);
@@ -158,11 +167,13 @@ static int check_realm(const struct endpoint *ep, const char *realm, struct err 
 		return 0;
 	if (realm && str_starts(realm, "http://") && ep->may_try_http)
 		return 0;
-	return err_set(e, EPROTO, "registry '%s' names a token service that is not reached over TLS", ep->host);
+	return err_set(e, EPROTO,
+		"registry '%s' names a token service that is not reached over TLS", ep->host);
 }
 
 /* OAuth 2 with the refresh token of a login (distribution's oauth.md). */
-static int get_oauth(struct endpoint *ep, const struct img_challenge *c, struct http_answer *a, struct err *e)
+static int get_oauth(
+	struct endpoint *ep, const struct img_challenge *c, struct http_answer *a, struct err *e)
 {
 	AUTO_BUF struct buf body = {0};
 	AUTO_STRV struct strv headers = {0};
@@ -175,11 +186,17 @@ static int get_oauth(struct endpoint *ep, const struct img_challenge *c, struct 
 		add_query(&body, &sep, "scope", c->scopes.v[i]);
 	add_query(&body, &sep, "refresh_token", ep->cred.identity_token);
 	strv_add(&headers, "Content-Type: application/x-www-form-urlencoded");
-	return http_do(&ep->http, &(struct http_request){.method = "POST", .url = c->realm, .headers = headers, .body = body.p,
-					  .body_bytes = body.n}, a, e);
+	return http_do(&ep->http,
+		&(struct http_request){.method = "POST",
+			.url = c->realm,
+			.headers = headers,
+			.body = body.p,
+			.body_bytes = body.n},
+		a, e);
 }
 
-static int get_simple(struct endpoint *ep, const struct img_challenge *c, struct http_answer *a, struct err *e)
+static int get_simple(
+	struct endpoint *ep, const struct img_challenge *c, struct http_answer *a, struct err *e)
 {
 	AUTO_BUF struct buf url = {0};
 	AUTO_FREE char *line = ep->has_cred ? basic_line(&ep->cred) : NULL;
@@ -190,10 +207,12 @@ static int get_simple(struct endpoint *ep, const struct img_challenge *c, struct
 		add_query(&url, &sep, "service", c->service);
 	for (size_t i = 0; i < c->scopes.n; i++)
 		add_query(&url, &sep, "scope", c->scopes.v[i]);
-	return http_do(&ep->http, &(struct http_request){.method = "GET", .url = url.p, .authorization = line}, a, e);
+	return http_do(&ep->http,
+		&(struct http_request){.method = "GET", .url = url.p, .authorization = line}, a, e);
 }
 
-static int answer_challenge(struct registry *reg, struct endpoint *ep, const char *text, struct err *e)
+static int answer_challenge(
+	struct registry *reg, struct endpoint *ep, const char *text, struct err *e)
 {
 	struct img_challenge c = {0};
 	struct http_answer a = {0};
@@ -206,7 +225,9 @@ static int answer_challenge(struct registry *reg, struct endpoint *ep, const cha
 			free(ep->authorization);
 			ep->authorization = basic_line(&ep->cred);
 		} else {
-			r = err_set(e, EACCES, "registry '%s' wants a user and a password; give --creds-file or write them to auth.json",
+			r = err_set(e, EACCES,
+				"registry '%s' wants a user and a password; give --creds-file or "
+				"write them to auth.json",
 				ep->host);
 		}
 	} else {
@@ -214,7 +235,8 @@ static int answer_challenge(struct registry *reg, struct endpoint *ep, const cha
 			strv_addf(&c.scopes, "repository:%s:%s", ep->repository, reg->actions);
 		r = check_realm(ep, c.realm, e);
 		if (r >= 0)
-			r = ep->has_cred && ep->cred.identity_token ? get_oauth(ep, &c, &a, e) : get_simple(ep, &c, &a, e);
+			r = ep->has_cred && ep->cred.identity_token ? get_oauth(ep, &c, &a, e)
+								    : get_simple(ep, &c, &a, e);
 		if (r >= 0)
 			r = take_token(ep, &a, e);
 	}
@@ -241,7 +263,8 @@ static const struct json_field faults_fields[] = {
 };
 static const struct json_table faults_table = JSON_TABLE(struct faults_json, faults_fields);
 
-static int refused(const struct endpoint *ep, const struct http_answer *a, const char *what, struct err *e)
+static int refused(
+	const struct endpoint *ep, const struct http_answer *a, const char *what, struct err *e)
 {
 	static const struct {
 		long status;
@@ -258,14 +281,16 @@ static int refused(const struct endpoint *ep, const struct http_answer *a, const
 		if (codes[i].status == a->status)
 			code = codes[i].code;
 	if (f.n_v)
-		seen = str_fmt(": %s (%s)", f.v[0].message ? f.v[0].message : "", f.v[0].code ? f.v[0].code : "");
+		seen = str_fmt(": %s (%s)", f.v[0].message ? f.v[0].message : "",
+			f.v[0].code ? f.v[0].code : "");
 	if (seen) {
 		char *visible = str_visible(seen);
 
 		free(seen);
 		seen = visible;
 	}
-	err_set(e, code, "registry '%s' answers %ld to %s%.300s", ep->host, a->status, what, seen ? seen : "");
+	err_set(e, code, "registry '%s' answers %ld to %s%.300s", ep->host, a->status, what,
+		seen ? seen : "");
 	json_release(&faults_table, &f);
 	return -e->code;
 }
@@ -281,7 +306,8 @@ static char *copy_authorization(struct endpoint *ep)
 }
 
 /* Another thread may have got a fresh token meanwhile: then that one is tried first. */
-static int authorize(struct registry *reg, struct endpoint *ep, const char *used, const char *challenge, struct err *e)
+static int authorize(struct registry *reg, struct endpoint *ep, const char *used,
+	const char *challenge, struct err *e)
 {
 	int r = 0;
 
@@ -292,12 +318,15 @@ static int authorize(struct registry *reg, struct endpoint *ep, const char *used
 	return r;
 }
 
-/* A request with authorization, asked for once when it is refused; tail is behind base, or a whole URL. */
-static int ask(struct registry *reg, struct endpoint *ep, struct http_request *q, const char *tail, struct http_answer *a,
-	struct err *e)
+/* A request with authorization, asked for once when it is refused; tail is behind base, or a whole
+ * URL. */
+static int ask(struct registry *reg, struct endpoint *ep, struct http_request *q, const char *tail,
+	struct http_answer *a, struct err *e)
 {
 	for (int attempt = 0;; attempt++) {
-		AUTO_FREE char *line = copy_authorization(ep), *url = str_starts(tail, "http") ? str_dup(tail) : str_fmt("%s%s", ep->base, tail);
+		AUTO_FREE char *line = copy_authorization(ep),
+			       *url = str_starts(tail, "http") ? str_dup(tail)
+							       : str_fmt("%s%s", ep->base, tail);
 		int r;
 
 		q->url = url;
@@ -305,7 +334,8 @@ static int ask(struct registry *reg, struct endpoint *ep, struct http_request *q
 		http_answer_release(a);
 		r = http_do(&ep->http, q, a, e);
 		/* Before any thread is started: the first request of all settles it. */
-		if (r < 0 && !ep->settled && a->plain_http_peer && ep->may_try_http && str_starts(ep->base, "https:")) {
+		if (r < 0 && !ep->settled && a->plain_http_peer && ep->may_try_http &&
+			str_starts(ep->base, "https:")) {
 			set_base(ep, "http");
 			continue;
 		}
@@ -321,7 +351,8 @@ static int ask(struct registry *reg, struct endpoint *ep, struct http_request *q
 
 static bool worth_retrying(int r, long status)
 {
-	return r == -EIO || r == -ECONNREFUSED || (!r && (status == 429 || status == 408 || status >= 500));
+	return r == -EIO || r == -ECONNREFUSED ||
+	       (!r && (status == 429 || status == 408 || status >= 500));
 }
 
 static void wait_before(unsigned int attempt, uint64_t retry_after_s, const bool *stop)
@@ -335,8 +366,8 @@ static void wait_before(unsigned int attempt, uint64_t retry_after_s, const bool
 }
 
 /* As ask, with patience for servers that are busy or restart. */
-static int ask_patiently(struct registry *reg, struct endpoint *ep, struct http_request *q, const char *tail,
-	struct http_answer *a, struct err *e)
+static int ask_patiently(struct registry *reg, struct endpoint *ep, struct http_request *q,
+	const char *tail, struct http_answer *a, struct err *e)
 {
 	for (unsigned int i = 0;; i++) {
 		int r = ask(reg, ep, q, tail, a, e);
@@ -347,20 +378,21 @@ static int ask_patiently(struct registry *reg, struct endpoint *ep, struct http_
 	}
 }
 
-static int fetch_manifest(struct registry *reg, struct endpoint *ep, const struct img_digest *digest, struct buf *ret,
-	char **ret_type, struct err *e)
+static int fetch_manifest(struct registry *reg, struct endpoint *ep,
+	const struct img_digest *digest, struct buf *ret, char **ret_type, struct err *e)
 {
-	AUTO_FREE char *tail = digest ? str_fmt("/manifests/sha256:%s", digest->hex) :
-		reg->ref.has_digest ? str_fmt("/manifests/sha256:%s", reg->ref.digest.hex) :
-				      str_fmt("/manifests/%s", reg->ref.tag);
+	AUTO_FREE char *tail = digest ? str_fmt("/manifests/sha256:%s", digest->hex)
+			       : reg->ref.has_digest
+				       ? str_fmt("/manifests/sha256:%s", reg->ref.digest.hex)
+				       : str_fmt("/manifests/%s", reg->ref.tag);
 	AUTO_STRV struct strv headers = {0};
 	struct http_request q = {.method = "GET"};
 	struct http_answer a = {0};
 	int r;
 
 	/* Without it, registries answer 404 for what they hold in another format. */
-	strv_add(&headers, "Accept: " IMG_TYPE_OCI_INDEX ", " IMG_TYPE_OCI_MANIFEST ", " IMG_TYPE_DOCKER_LIST ", "
-		IMG_TYPE_DOCKER_MANIFEST);
+	strv_add(&headers, "Accept: " IMG_TYPE_OCI_INDEX ", " IMG_TYPE_OCI_MANIFEST
+			   ", " IMG_TYPE_DOCKER_LIST ", " IMG_TYPE_DOCKER_MANIFEST);
 	q.headers = headers;
 	r = ask_patiently(reg, ep, &q, tail, &a, e);
 	if (r >= 0 && a.status != 200)
@@ -376,7 +408,8 @@ static int fetch_manifest(struct registry *reg, struct endpoint *ep, const struc
 }
 
 /* Mirrors first; the first that has it serves the rest of the image. */
-static int registry_manifest(void *ctx, const struct img_digest *digest, struct buf *ret, char **ret_type, struct err *e)
+static int registry_manifest(
+	void *ctx, const struct img_digest *digest, struct buf *ret, char **ret_type, struct err *e)
 {
 	struct registry *reg = ctx;
 	int r = -ENOENT;
@@ -409,17 +442,23 @@ static int take_blob(void *ctx, long status, const void *p, size_t n)
 	d->first = false;
 	if (img_blob_write(d->w, p, n, &d->err) < 0)
 		return -1;
-	img_report(d->job, &(struct img_event){.stage = "fetch", .digest = d->desc->digest_text, .done_bytes = d->w->size,
+	img_report(d->job, &(struct img_event){.stage = "fetch",
+				   .digest = d->desc->digest_text,
+				   .done_bytes = d->w->size,
 				   .total_bytes = d->desc->size});
 	return 0;
 }
 
 /* One attempt; returns 1 when another, from where it stopped, makes sense. */
-static int download_once(struct registry *reg, struct endpoint *ep, struct download *d, const bool *stop, uint64_t *ret_wait_s,
-	struct err *e)
+static int download_once(struct registry *reg, struct endpoint *ep, struct download *d,
+	const bool *stop, uint64_t *ret_wait_s, struct err *e)
 {
 	AUTO_FREE char *tail = str_fmt("/blobs/sha256:%s", d->desc->digest.hex);
-	struct http_request q = {.method = "GET", .range_from = d->w->size, .sink = take_blob, .ctx = d, .stop = stop};
+	struct http_request q = {.method = "GET",
+		.range_from = d->w->size,
+		.sink = take_blob,
+		.ctx = d,
+		.stop = stop};
 	struct http_answer a = {0};
 	int r;
 
@@ -447,7 +486,8 @@ static int download_once(struct registry *reg, struct endpoint *ep, struct downl
 	return r;
 }
 
-static int download(struct registry *reg, struct endpoint *ep, struct download *d, const bool *stop, struct err *e)
+static int download(struct registry *reg, struct endpoint *ep, struct download *d, const bool *stop,
+	struct err *e)
 {
 	uint64_t wait_s = 0;
 
@@ -461,14 +501,17 @@ static int download(struct registry *reg, struct endpoint *ep, struct download *
 		tries = d->w->size > before ? 0 : tries + 1;
 		if (tries >= reg->retries || *stop)
 			return -e->code;
-		img_report(d->job, &(struct img_event){.stage = "retry", .digest = d->desc->digest_text, .text = e->text,
-					   .done_bytes = d->w->size, .total_bytes = d->desc->size});
+		img_report(d->job, &(struct img_event){.stage = "retry",
+					   .digest = d->desc->digest_text,
+					   .text = e->text,
+					   .done_bytes = d->w->size,
+					   .total_bytes = d->desc->size});
 		wait_before(tries, wait_s, stop);
 	}
 }
 
-static int registry_blob(void *ctx, const struct img_job *job, const struct img_desc *desc, struct img_blob_writer *w,
-	const bool *stop, struct err *e)
+static int registry_blob(void *ctx, const struct img_job *job, const struct img_desc *desc,
+	struct img_blob_writer *w, const bool *stop, struct err *e)
 {
 	struct registry *reg = ctx;
 	struct download d = {.job = job, .desc = desc, .w = w};
@@ -507,8 +550,8 @@ static void registry_release(void *ctx)
 	free(reg);
 }
 
-static int open_registry(const struct img_ref *ref, const struct img_registry_opts *o, const char *actions,
-	struct registry **ret, struct err *e)
+static int open_registry(const struct img_ref *ref, const struct img_registry_opts *o,
+	const char *actions, struct registry **ret, struct err *e)
 {
 	struct registry *reg = mem_new(sizeof(*reg));
 	struct img_conf conf = {0};
@@ -537,14 +580,18 @@ static int open_registry(const struct img_ref *ref, const struct img_registry_op
 	return 0;
 }
 
-int img_source_registry(const struct img_ref *ref, const struct img_registry_opts *o, struct img_source *ret, struct err *e)
+int img_source_registry(const struct img_ref *ref, const struct img_registry_opts *o,
+	struct img_source *ret, struct err *e)
 {
 	struct registry *reg = NULL;
 	int r = open_registry(ref, o, "pull", &reg, e);
 
 	if (r < 0)
 		return r;
-	*ret = (struct img_source){.ctx = reg, .manifest = registry_manifest, .blob = registry_blob, .release = registry_release};
+	*ret = (struct img_source){.ctx = reg,
+		.manifest = registry_manifest,
+		.blob = registry_blob,
+		.release = registry_release};
 	return 0;
 }
 
@@ -557,7 +604,9 @@ static void on_sent(void *ctx, uint64_t sent)
 {
 	const struct upload *u = ctx;
 
-	img_report(u->job, &(struct img_event){.stage = "push", .digest = u->desc->digest_text, .done_bytes = sent,
+	img_report(u->job, &(struct img_event){.stage = "push",
+				   .digest = u->desc->digest_text,
+				   .done_bytes = sent,
 				   .total_bytes = u->desc->size});
 }
 
@@ -568,7 +617,8 @@ static char *upload_url(const struct endpoint *ep, const char *location, const s
 	char sep = strchr(location, '?') ? '&' : '?';
 
 	if (str_starts(location, "/"))
-		return str_fmt("%.*s%s%cdigest=sha256:%s", (int)host, ep->base, location, sep, d->hex);
+		return str_fmt(
+			"%.*s%s%cdigest=sha256:%s", (int)host, ep->base, location, sep, d->hex);
 	return str_fmt("%s%cdigest=sha256:%s", location, sep, d->hex);
 }
 
@@ -580,17 +630,23 @@ static bool same_host(const struct endpoint *ep, const char *url)
 	return !strncmp(url, ep->base, host) && (url[host] == '/' || url[host] == '?');
 }
 
-static int put_blob(struct registry *reg, struct endpoint *ep, const struct upload *u, const char *location, struct err *e)
+static int put_blob(struct registry *reg, struct endpoint *ep, const struct upload *u,
+	const char *location, struct err *e)
 {
 	AUTO_FREE char *url = upload_url(ep, location, &u->desc->digest);
 	AUTO_FD int fd = img_blob_open(u->job->store, &u->desc->digest, NULL, e);
 	AUTO_STRV struct strv headers = {0};
-	struct http_request q = {.method = "PUT", .body_fd = fd, .body_bytes = u->desc->size, .progress = on_sent, .ctx = (void *)u};
+	struct http_request q = {.method = "PUT",
+		.body_fd = fd,
+		.body_bytes = u->desc->size,
+		.progress = on_sent,
+		.ctx = (void *)u};
 	struct http_answer a = {0};
 	int r;
 
 	if (fd < 0)
-		return err_hint(e, "it is not kept here; pull the image again into an empty store to push it");
+		return err_hint(e,
+			"it is not kept here; pull the image again into an empty store to push it");
 	strv_add(&headers, "Content-Type: application/octet-stream");
 	q.headers = headers;
 	q.url = url;
@@ -601,8 +657,8 @@ static int put_blob(struct registry *reg, struct endpoint *ep, const struct uplo
 	return r;
 }
 
-static int push_blob(struct registry *reg, struct endpoint *ep, const struct img_job *job, const struct img_desc *desc,
-	struct err *e)
+static int push_blob(struct registry *reg, struct endpoint *ep, const struct img_job *job,
+	const struct img_desc *desc, struct err *e)
 {
 	AUTO_FREE char *tail = str_fmt("/blobs/sha256:%s", desc->digest.hex);
 	struct upload u = {job, desc};
@@ -612,7 +668,9 @@ static int push_blob(struct registry *reg, struct endpoint *ep, const struct img
 
 	if (r >= 0 && a.status == 200) {
 		http_answer_release(&a);
-		img_report(job, &(struct img_event){.stage = "exists", .digest = desc->digest_text, .total_bytes = desc->size});
+		img_report(job, &(struct img_event){.stage = "exists",
+					.digest = desc->digest_text,
+					.total_bytes = desc->size});
 		return 0;
 	}
 	if (r >= 0)
@@ -623,21 +681,25 @@ static int push_blob(struct registry *reg, struct endpoint *ep, const struct img
 		r = put_blob(reg, ep, &u, a.location, e);
 	http_answer_release(&a);
 	if (r >= 0)
-		img_report(job, &(struct img_event){.stage = "done", .digest = desc->digest_text, .done_bytes = desc->size,
+		img_report(job, &(struct img_event){.stage = "done",
+					.digest = desc->digest_text,
+					.done_bytes = desc->size,
 					.total_bytes = desc->size});
 	return r;
 }
 
-static int push_manifest(struct registry *reg, struct endpoint *ep, const struct img_doc *doc, const struct buf *text,
-	const struct img_digest *digest, struct err *e)
+static int push_manifest(struct registry *reg, struct endpoint *ep, const struct img_doc *doc,
+	const struct buf *text, const struct img_digest *digest, struct err *e)
 {
-	AUTO_FREE char *tail = reg->ref.tag ? str_fmt("/manifests/%s", reg->ref.tag) : str_fmt("/manifests/sha256:%s", digest->hex);
+	AUTO_FREE char *tail = reg->ref.tag ? str_fmt("/manifests/%s", reg->ref.tag)
+					    : str_fmt("/manifests/sha256:%s", digest->hex);
 	AUTO_STRV struct strv headers = {0};
 	struct http_request q = {.method = "PUT", .body = text->p, .body_bytes = text->n};
 	struct http_answer a = {0};
 	int r;
 
-	strv_addf(&headers, "Content-Type: %s", doc->media_type ? doc->media_type : IMG_TYPE_OCI_MANIFEST);
+	strv_addf(&headers, "Content-Type: %s",
+		doc->media_type ? doc->media_type : IMG_TYPE_OCI_MANIFEST);
 	q.headers = headers;
 	r = ask_patiently(reg, ep, &q, tail, &a, e);
 	if (r >= 0 && a.status != 201)
@@ -646,8 +708,8 @@ static int push_manifest(struct registry *reg, struct endpoint *ep, const struct
 	return r;
 }
 
-int img_push(const struct img_job *job, const struct img_digest *manifest, const struct img_ref *ref,
-	const struct img_registry_opts *o, struct err *e)
+int img_push(const struct img_job *job, const struct img_digest *manifest,
+	const struct img_ref *ref, const struct img_registry_opts *o, struct err *e)
 {
 	AUTO_IMG_DOC struct img_doc doc = {0};
 	AUTO_BUF struct buf text = {0};
@@ -655,7 +717,8 @@ int img_push(const struct img_job *job, const struct img_digest *manifest, const
 	struct endpoint *ep;
 	int r;
 
-	if (img_blob_read(job->store, manifest, IMG_DOC_MAX_BYTES, &text, e) < 0 || img_doc_parse(text.p, text.n, NULL, &doc, e) < 0 ||
+	if (img_blob_read(job->store, manifest, IMG_DOC_MAX_BYTES, &text, e) < 0 ||
+		img_doc_parse(text.p, text.n, NULL, &doc, e) < 0 ||
 		open_registry(ref, o, "pull,push", &reg, e) < 0)
 		return -e->code;
 	ep = &reg->v[reg->n - 1]; /* mirrors are for reading */

@@ -39,8 +39,17 @@ struct iso_jail {
 	int sync_fd;	 /* owned: P's end of the sync socket until the program runs; else -1 */
 	int console_fd;	 /* owned: the pty master when process.terminal; else -1 */
 	int notify_fd;	 /* owned: the seccomp listener when the profile asks for one; else -1 */
+	/*
+	 * Owned, a plain user's: its new namespaces by enum spec_ns_kind, for iso_exec.  The init
+	 * is undumpable, so later only root could open them.  -1: none.
+	 */
+	int ns_fds[SPEC_NS_KINDS];
 };
-#define ISO_JAIL_INIT {.pid = -1, .pidfd = -1, .sync_fd = -1, .console_fd = -1, .notify_fd = -1}
+#define ISO_JAIL_INIT                                                                              \
+	{                                                                                          \
+		.pid = -1, .pidfd = -1, .sync_fd = -1, .console_fd = -1, .notify_fd = -1,          \
+		.ns_fds = {-1, -1, -1, -1, -1, -1, -1, -1}                                         \
+	}
 
 /* One thing that the engine cannot express in the spec because it is about the caller. */
 struct iso_opts {
@@ -52,6 +61,11 @@ struct iso_opts {
 	const int *extra_fds;	 /* handed on as 3, 4, ... (LISTEN_FDS, --preserve-fds) */
 	size_t n_extra_fds;
 	int start_socket_fd;	 /* a listening unix socket on which another process will start it, or -1 */
+	/*
+	 * The caller has nothing to do between create and start: the program is executed at once,
+	 * iso_create returns when it has been, and iso_start is not called.  One turn less.
+	 */
+	bool start_now;
 	bool init;		 /* PID 1 is a reaper of ours and the program its child */
 	bool persist;		 /* with init: lives on when there is no program, or it has ended */
 	bool die_with_parent;	 /* SIGKILL when P dies */
@@ -97,6 +111,7 @@ struct iso_exec_opts {
 	const struct spec *spec;
 	const struct spec_process *process;
 	int jail_pidfd;		   /* the init's */
+	const int *ns_fds;	   /* iso_jail's; NULL or all -1: by jail_pidfd */
 	struct iso_cgroup *cgroup; /* of the jail, or NULL: stay */
 	const struct iso_filter *filter;
 	int stdio[3];
@@ -107,6 +122,13 @@ struct iso_exec_opts {
 	uint64_t timeout_ms;	   /* for the joining, not the program; 0: 10 s */
 };
 int iso_exec(const struct iso_exec_opts *o, struct iso_jail *ret, struct err *e) __attribute__((nonnull));
+
+/*
+ * For programs that start or enter jails as the host's root without a user namespace: runs the
+ * calling program again, with argv, from a read-only view of its file, so that nothing inside
+ * can write to it through /proc/PID/exe.  Returns 0 in that second run; call it first thing.
+ */
+int iso_protect_self(char **argv, struct err *e) __attribute__((nonnull));
 
 /*
  * Looks a user up in the jail's own /etc/passwd and /etc/group, read inside root_fd with

@@ -56,7 +56,22 @@ static int make_masks(struct start *s, struct err *e)
 }
 
 /*
- * A tmpfs that sits on top of the old root, reached by descriptor only: it holds mount points
+ * Where the scratch area can lie: any folder of the old root that everybody can reach and that
+ * is not needed while the tree is built.  On "/" itself it would do too, but be one more mount
+ * to take off, and each such call waits for the whole machine's RCU grace period.
+ */
+static int open_scratch_spot(void)
+{
+	static const char *const spots[] = {"/tmp", "/run", "/mnt", "/usr", "/"};
+	int fd = -1;
+
+	for (size_t i = 0; fd < 0 && i < ARRAY_SIZE(spots); i++)
+		fd = open(spots[i], O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd;
+}
+
+/*
+ * A tmpfs over a folder of the old root, reached by descriptor only: it holds mount points
  * while the tree is built, the masks, and the upper layer of a jail whose changes need not
  * last.  It goes with the old root.
  */
@@ -64,10 +79,10 @@ int root_scratch(struct start *s, struct err *e)
 {
 	const struct iso_overlay *ov = s->o->overlay;
 	AUTO_STRV struct strv data = {0};
-	AUTO_FD int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int spot = open_scratch_spot();
 	uint64_t prop = s->new_user ? 0 : MS_SLAVE;
 
-	if (top < 0)
+	if (spot < 0)
 		return err_sys(e, "cannot open '/'");
 	/* In a new user namespace the kernel has made every copied mount a slave already. */
 	if (prop && mount(NULL, "/", NULL, prop | MS_REC, NULL) < 0)
@@ -76,15 +91,9 @@ int root_scratch(struct start *s, struct err *e)
 	if (ov && !ov->layer && ov->tmpfs_bytes)
 		strv_addf(&data, "size=%llu", (unsigned long long)ov->tmpfs_bytes);
 	s->scratch_fd = fs_mount("tmpfs", "jail", &data, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
-	if (s->scratch_fd < 0 || mount_attach(s->scratch_fd, top, "/", e) < 0)
+	if (s->scratch_fd < 0 || mount_attach(s->scratch_fd, spot, "scratch area", e) < 0)
 		return -e->code;
 	return make_masks(s, e);
-}
-
-/* Where P could not open the sources, C does: in its own copy of the mounts. */
-static int open_own_sources(struct start *s, struct err *e)
-{
-	return s->privileged ? 0 : sources_open(s, e);
 }
 
 static void overlay_option(struct strv *data, const char *key, int dir, const char *below)
@@ -138,8 +147,6 @@ static int make_overlay(struct start *s, struct err *e)
 
 int root_make(struct start *s, struct err *e)
 {
-	if (open_own_sources(s, e) < 0)
-		return -e->code;
 	if (s->o->overlay) {
 		if (make_overlay(s, e) < 0)
 			return err_prefix(e, "writable layer over '%s'", s->o->root);
@@ -235,6 +242,8 @@ static int mount_new(struct start *s, struct mount_plan *p, struct err *e)
 		return -e->code;
 	if (!strcmp(p->m->type, "devpts") && s->devpts_fd < 0)
 		s->devpts_fd = fd_take(&mnt);
+	else if (!strcmp(p->m->type, "proc") && !strcmp(p->m->destination, "/proc"))
+		s->proc_mnt_fd = fd_take(&mnt);
 	return 0;
 }
 
@@ -303,8 +312,28 @@ int root_pivot(struct start *s, struct err *e)
 	return chdir("/") < 0 ? err_sys(e, "cannot enter '/'") : 0;
 }
 
+/*
+ * An entry of our own procfs: no symlink can be on the way, so it is named and not opened
+ * first.  The kind is asked for, because a mask that did not fit and is closed again would
+ * cost an RCU grace period of the whole machine.
+ */
+static int mask_proc_entry(struct start *s, const char *name, struct err *e)
+{
+	struct stat st;
+	AUTO_FD int mask = -1;
+
+	if (fstatat(s->proc_mnt_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "cannot mask '/proc/%s'", name);
+	mask = open_tree(s->mask_fd, S_ISDIR(st.st_mode) ? "d" : "f", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (mask < 0 || move_mount(mask, "", s->proc_mnt_fd, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_sys(e, "cannot mask '/proc/%s'", name);
+	return 0;
+}
+
 static int mask_one(struct start *s, const char *path, struct err *e)
 {
+	if (s->proc_mnt_fd >= 0 && str_starts(path, "/proc/") && path[6] && !strchr(path + 6, '/'))
+		return mask_proc_entry(s, path + 6, e);
 	AUTO_FD int target = path_try(s->new_root_fd, path, O_PATH, PATH_IN_ROOT);
 	struct stat st;
 

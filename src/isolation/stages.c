@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,7 +20,7 @@
 void start_init(struct start *s)
 {
 	*s = (struct start){.proc_fd = -1, .p_sync = -1, .c_sync = -1, .root_fd = -1, .layer_fd = -1,
-		.scratch_fd = -1, .new_root_fd = -1, .mask_fd = -1, .devpts_fd = -1, .pty_slave_fd = -1,
+		.scratch_fd = -1, .new_root_fd = -1, .mask_fd = -1, .devpts_fd = -1, .proc_mnt_fd = -1, .pty_slave_fd = -1,
 		.trace_fd = -1};
 	for (int k = 0; k < SPEC_NS_KINDS; k++)
 		s->ns_join[k] = -1;
@@ -27,7 +29,7 @@ void start_init(struct start *s)
 void start_release(struct start *s)
 {
 	int *fds[] = {&s->proc_fd, &s->p_sync, &s->c_sync, &s->root_fd, &s->layer_fd, &s->scratch_fd,
-		&s->new_root_fd, &s->mask_fd, &s->devpts_fd, &s->pty_slave_fd, &s->trace_fd};
+		&s->new_root_fd, &s->mask_fd, &s->devpts_fd, &s->proc_mnt_fd, &s->pty_slave_fd, &s->trace_fd};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fd_close(fds[i]);
@@ -84,19 +86,19 @@ int sync_recv(int sock, struct sync_msg *ret, int *ret_fd)
 
 /* P, before birth. */
 
-static bool has_sys_admin(void)
+static bool has_cap(unsigned int cap)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {0};
 
-	return !syscall(SYS_capget, &head, data) && (data[0].effective & (1u << CAP_SYS_ADMIN));
+	return !syscall(SYS_capget, &head, data) && data[cap / 32].effective & 1u << cap % 32;
 }
 
 static int prepare_host(struct start *s, struct err *e)
 {
 	int socks[2];
 
-	s->privileged = has_sys_admin();
+	s->privileged = has_cap(CAP_SYS_ADMIN);
 	s->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->proc_fd < 0)
 		return err_sys(e, "cannot open '/proc'");
@@ -134,12 +136,31 @@ static int prepare_sources(struct start *s, struct err *e)
 
 /* P, after birth. */
 
-static int serve_cgroup(struct start *s, struct err *e)
+/*
+ * No process of a user namespace may raise a limit of the host's, and an undumpable one may not
+ * even open its own OOM score.  Ceilings are raised here; the limits themselves X sets, last.
+ */
+int serve_limits(struct start *s, pid_t pid, struct err *e)
 {
-	/* On v2 it was born inside. */
-	if (!s->o->cgroup || s->o->cgroup->mode == ISO_CGROUP_NONE)
+	const struct spec_process *p = s->process;
+	bool clamp = s->o ? s->o->clamp_rlimits : s->x->clamp_rlimits;
+
+	if (!p)
 		return 0;
-	return iso_cgroup_attach(s->o->cgroup, s->jail->pid, e);
+	for (size_t i = 0; has_cap(CAP_SYS_RESOURCE) && i < p->n_rlimits; i++) {
+		struct rlimit now;
+
+		if (prlimit(pid, (enum __rlimit_resource)p->rlimits[i].type, NULL, &now) < 0 || now.rlim_max >= p->rlimits[i].hard)
+			continue;
+		now.rlim_max = p->rlimits[i].hard;
+		prlimit(pid, (enum __rlimit_resource)p->rlimits[i].type, &now, NULL); /* X will say if not */
+	}
+	return p->has_oom_score_adj ? iso_oom_score_set(s->proc_fd, pid, p->oom_score_adj, clamp, e) : 0;
+}
+
+static int serve_child_limits(struct start *s, struct err *e)
+{
+	return serve_limits(s, s->jail->pid, e);
 }
 
 static int serve_go(struct start *s, struct err *e)
@@ -158,6 +179,24 @@ static int build_wait(struct start *s, struct err *e)
 	if (sync_recv(s->c_sync, &msg, NULL) != SYNC_GO)
 		_exit(ERR_EXIT_TOOL); /* P has gone or failed; it knows why */
 	return 0;
+}
+
+/* On v2 it was born inside; moving it from outside would wait for RCU, see isolation/cgroup.h. */
+static int build_cgroup(struct start *s, struct err *e)
+{
+	if (!s->o->cgroup)
+		return 0;
+	if (iso_cgroup_enter(s->o->cgroup, e) < 0)
+		return -e->code;
+	if (s->ns_new & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
+		return err_sys(e, "cannot create the cgroup namespace");
+	return 0;
+}
+
+/* Where P could not copy mounts, C does in its own namespace: before anything is covered. */
+static int build_sources(struct start *s, struct err *e)
+{
+	return s->privileged ? 0 : sources_open(s, e);
 }
 
 static int build_hooks(struct start *s, struct err *e)
@@ -191,8 +230,6 @@ static int confine_limits(struct start *s, struct err *e)
 {
 	const struct spec_process *p = s->process;
 
-	if (p->has_oom_score_adj && iso_oom_score_apply(s->proc_fd, p->oom_score_adj, s->o && s->o->clamp_rlimits, e) < 0)
-		return -e->code;
 	return iso_rlimits_apply(p->rlimits, p->n_rlimits, s->o ? s->o->clamp_rlimits : s->x->clamp_rlimits, e);
 }
 
@@ -278,14 +315,17 @@ const struct stage iso_stages[] = {
 	{"sources", STAGE_PREPARE, prepare_sources, "P: CAP_SYS_ADMIN, to copy mounts; reads what only the caller may"},
 
 	{"id maps", STAGE_SERVE, ns_write_maps, "P: CAP_SETUID and CAP_SETGID, to map ids that are not its own"},
-	{"cgroup", STAGE_SERVE, serve_cgroup, "P: may write the group's cgroup.procs"},
+	{"ceilings", STAGE_SERVE, serve_child_limits, "P: CAP_SYS_RESOURCE where a limit is raised"},
 	{"id-mapped mounts", STAGE_SERVE, sources_idmap, "P: CAP_SYS_ADMIN over the filesystems"},
+	{"hold", STAGE_SERVE, ns_keep, "P: none; C is still its own process to look at"},
 	{"go", STAGE_SERVE, serve_go, "P: none"},
 
 	{"wait", STAGE_BUILD, build_wait, "C: all, in the new user namespace; over the host none"},
+	{"cgroup", STAGE_BUILD, build_cgroup, "C: CAP_SYS_ADMIN, for the namespace; the groups' files are P's"},
 	{"identity", STAGE_BUILD, identity_root, "C: CAP_SETUID, CAP_SETGID inside"},
 	{"time", STAGE_BUILD, ns_time_offsets, "C: CAP_SYS_TIME inside, for the offsets"},
 	{"names", STAGE_BUILD, identity_names, "C: CAP_SYS_ADMIN for the names, CAP_NET_ADMIN for lo"},
+	{"own sources", STAGE_BUILD, build_sources, "C: a plain user's: CAP_SYS_ADMIN inside, to copy mounts"},
 	{"scratch", STAGE_BUILD, root_scratch, "C: CAP_SYS_ADMIN, to mount"},
 	{"root", STAGE_BUILD, root_make, "C: CAP_SYS_ADMIN, to mount"},
 	{"mounts", STAGE_BUILD, root_mounts, "C: CAP_SYS_ADMIN, to mount"},
@@ -302,7 +342,7 @@ const struct stage iso_stages[] = {
 	{"session", STAGE_CONFINE, program_session, "X: none needed"},
 	{"stdio", STAGE_CONFINE, program_stdio, "X: CAP_CHOWN inside, for the terminal"},
 	{"keyring", STAGE_CONFINE, confine_keyring, "X: none needed; before the ids change"},
-	{"limits", STAGE_CONFINE, confine_limits, "X: CAP_SYS_RESOURCE where a limit is raised"},
+	{"limits", STAGE_CONFINE, confine_limits, "X: none needed to lower them"},
 	{"scheduling", STAGE_CONFINE, confine_scheduling, "X: CAP_SYS_NICE where asked for"},
 	{"labels", STAGE_CONFINE, confine_labels, "X: none needed; takes effect at exec"},
 	{"working folder", STAGE_CONFINE, program_cwd, "X: CAP_DAC_OVERRIDE inside, to make it"},

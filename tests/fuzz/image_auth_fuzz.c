@@ -39,7 +39,8 @@ static void conf(const char *s)
 	struct img_conf c = {0};
 	struct err e = {0};
 
-	if (img_ref_parse("quay.io/org/app", &ref, &e) >= 0 && img_conf_parse(&c, s, "conf", &e) >= 0) {
+	if (img_ref_parse("quay.io/org/app", &ref, &e) >= 0 &&
+		img_conf_parse(&c, s, "conf", &e) >= 0) {
 		(void)img_conf_short(&c, &ref, &names, &e);
 		(void)img_conf_endpoints(&c, &ref, &p, &e);
 	}

@@ -1,6 +1,6 @@
 /*
- * Index, manifest, configuration, docker's list, references and digests: the first byte chooses.  What is
- * accepted must print to something that is accepted again.
+ * Index, manifest, configuration, docker's list, references and digests: the first byte chooses.
+ * What is accepted must print to something that is accepted again.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * A layer, plain or compressed, into a directory of its own.  Beside it lies a file that no archive may touch,
- * and the directory's parent may gain nothing.
+ * A layer, plain or compressed, into a directory of its own.  Beside it lies a file that no archive
+ * may touch, and the directory's parent may gain nothing.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -33,7 +33,8 @@ static void check_canary(int top)
 {
 	struct stat st;
 
-	if (fstatat(top, "canary", &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size != 5 || st.st_nlink != 1 || (st.st_mode & 07777) != 0600)
+	if (fstatat(top, "canary", &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size != 5 ||
+		st.st_nlink != 1 || (st.st_mode & 07777) != 0600)
 		abort();
 	if (count(top) != 4) /* ., .., canary, root */
 		abort();

@@ -10,14 +10,21 @@ TEST(challenges)
 	struct img_challenge c = {0};
 	struct err e = {0};
 
-	CHECK_INT(img_challenge_parse("Bearer realm=\"https://auth.example/token\",service=\"reg\",scope=\"repository:a:pull\"", &c, &e), 0);
+	CHECK_INT(img_challenge_parse("Bearer "
+				      "realm=\"https://auth.example/"
+				      "token\",service=\"reg\",scope=\"repository:a:pull\"",
+			  &c, &e),
+		0);
 	CHECK_INT(c.scheme, IMG_AUTH_BEARER);
 	CHECK_STR(c.realm, "https://auth.example/token");
 	CHECK_STR(c.service, "reg");
 	CHECK_STR(c.scopes.v[0], "repository:a:pull");
 	img_challenge_release(&c);
 	/* Several challenges, odd spacing, quoted commas, a scope given twice. */
-	CHECK_INT(img_challenge_parse("basic realm=\"a, b\\\"c\" ,  BEARER Realm = \"https://x\" , scope=\"s t s\"", &c, &e), 0);
+	CHECK_INT(img_challenge_parse("basic realm=\"a, b\\\"c\" ,  BEARER Realm = \"https://x\" , "
+				      "scope=\"s t s\"",
+			  &c, &e),
+		0);
 	CHECK_INT(c.scheme, IMG_AUTH_BEARER);
 	CHECK_STR(c.realm, "https://x");
 	CHECK_INT(c.scopes.n, 2);
@@ -54,9 +61,12 @@ TEST(base64_both_ways)
 
 TEST(the_longest_key_of_auth_json_wins)
 {
-	static const char text[] = "{\"auths\":{\"quay.io\":{\"auth\":\"YTph\"},\"quay.io/org\":{\"auth\":\"Yjpi\"},"
-				   "\"https://index.docker.io/v1/\":{\"auth\":\"Yzpj\"},\"id.example\":{\"identitytoken\":\"t\"},"
-				   "\"bad.example\":{\"auth\":\"!!\"}},\"credHelpers\":{\"helped.example\":\"pass\"},\"credsStore\":\"all\"}";
+	static const char text[] =
+		"{\"auths\":{\"quay.io\":{\"auth\":\"YTph\"},\"quay.io/org\":{\"auth\":\"Yjpi\"},"
+		"\"https://index.docker.io/v1/"
+		"\":{\"auth\":\"Yzpj\"},\"id.example\":{\"identitytoken\":\"t\"},"
+		"\"bad.example\":{\"auth\":\"!!\"}},\"credHelpers\":{\"helped.example\":\"pass\"},"
+		"\"credsStore\":\"all\"}";
 	static const struct {
 		const char *registry, *repository, *user, *helper;
 	} cases[] = {
@@ -73,7 +83,8 @@ TEST(the_longest_key_of_auth_json_wins)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		str_set(&helper, NULL);
-		CHECK_INT(img_auth_parse(text, strlen(text), cases[i].registry, cases[i].repository, &c, &helper, &e),
+		CHECK_INT(img_auth_parse(text, strlen(text), cases[i].registry, cases[i].repository,
+				  &c, &helper, &e),
 			cases[i].user != NULL);
 		CHECK_STR(c.user, cases[i].user);
 		CHECK_STR(helper, cases[i].helper);
@@ -97,26 +108,34 @@ static char *endpoints_of(const struct img_conf *c, const char *name)
 	if (img_ref_parse(name, &ref, &e) < 0 || img_conf_endpoints(c, &ref, &p, &e) < 0)
 		buf_addf(&b, "error: %s", e.text);
 	for (size_t i = 0; i < p.n; i++)
-		buf_addf(&b, "%s%s %s%s", i ? ", " : "", p.v[i].host, p.v[i].repository, p.v[i].insecure ? " insecure" : "");
+		buf_addf(&b, "%s%s %s%s", i ? ", " : "", p.v[i].host, p.v[i].repository,
+			p.v[i].insecure ? " insecure" : "");
 	img_endpoints_release(&p);
 	return b.p;
 }
 
 TEST(registries_conf)
 {
-	static const char text[] = "# comment\nunqualified-search-registries = ['one.example',\n  \"two.example\", # more\n]\n"
-				   "short-name-mode=\"enforcing\"\nsome-number = 5\n[aliases]\n\"nick\" = \"three.example/a/b\"\n"
-				   "[[registry]]\nprefix = \"*.corp.example\"\nlocation = \"proxy.example/corp\"\ninsecure = true\n"
-				   "[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"mirror.example:5000/hub\"\n"
-				   "[[registry]]\nprefix = \"blocked.example/x\"\nblocked = true\n";
+	static const char text[] =
+		"# comment\nunqualified-search-registries = ['one.example',\n  \"two.example\", # "
+		"more\n]\n"
+		"short-name-mode=\"enforcing\"\nsome-number = 5\n[aliases]\n\"nick\" = "
+		"\"three.example/a/b\"\n"
+		"[[registry]]\nprefix = \"*.corp.example\"\nlocation = "
+		"\"proxy.example/corp\"\ninsecure = true\n"
+		"[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = "
+		"\"mirror.example:5000/hub\"\n"
+		"[[registry]]\nprefix = \"blocked.example/x\"\nblocked = true\n";
 	static const struct {
 		const char *name, *want;
 	} cases[] = {
 		{"plain.example/a", "plain.example a"},
 		{"git.corp.example/a", "proxy.example corp/a insecure"},
-		{"docker.io/alpine", "mirror.example:5000 hub/library/alpine, docker.io library/alpine"},
+		{"docker.io/alpine",
+			"mirror.example:5000 hub/library/alpine, docker.io library/alpine"},
 		{"blocked.example/y", "blocked.example y"},
-		{"blocked.example/x/z", "error: registry 'blocked.example' is blocked by registries.conf"},
+		{"blocked.example/x/z",
+			"error: registry 'blocked.example' is blocked by registries.conf"},
 	};
 	AUTO_IMG_REF struct img_ref ref = {0};
 	AUTO_STRV struct strv names = {0}, alias = {0};
@@ -132,7 +151,8 @@ TEST(registries_conf)
 	}
 	CHECK_INT(img_ref_parse("app:2", &ref, &e), 0);
 	CHECK_INT(img_conf_short(&c, &ref, &names, &e), 0);
-	CHECK(names.n == 2 && !strcmp(names.v[0], "one.example/app:2") && !strcmp(names.v[1], "two.example/app:2"));
+	CHECK(names.n == 2 && !strcmp(names.v[0], "one.example/app:2") &&
+		!strcmp(names.v[1], "two.example/app:2"));
 	CHECK_INT(img_ref_parse("nick:2", &ref, &e), 0);
 	CHECK_INT(img_conf_short(&c, &ref, &alias, &e), 0);
 	CHECK(alias.n == 1 && !strcmp(alias.v[0], "three.example/a/b:2"));
@@ -160,7 +180,8 @@ TEST(damaged_registries_conf_names_the_line)
 
 		CHECK_INT(img_conf_parse(&c, cases[i].text, "conf", &e), -EINVAL);
 		if (!strstr(e.text, cases[i].why))
-			printf("# case %zu: '%s' lacks '%s'\n", i, e.text, cases[i].why), test_failures++;
+			printf("# case %zu: '%s' lacks '%s'\n", i, e.text, cases[i].why),
+				test_failures++;
 		img_conf_release(&c);
 	}
 }
