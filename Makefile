@@ -39,6 +39,9 @@ LIBS := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -lcgroup -lseccomp -lcap
 LIBS_unpack  := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -llzma -lzstd -llz4 -lz -Wl$(COMMA)-Bdynamic
 LIBS_jail-vmm = $(LIBS_unpack)
 LIBS_unit_vm  = $(LIBS_unpack)
+# The guest's PID 1 has no libraries beside it: all static, and nothing of libmnl in it.  What the linker
+# would say is of libcgroup's rules daemon, which looks users up; nothing of ours calls it.
+STATIC_PROGRAMS := jail-agent
 
 # Rooms and who may know whom: src/rooms.txt.  One archive per room.
 ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/rooms.txt)
@@ -88,8 +91,11 @@ closure_libs = $(foreach r,$(filter $(call room_closure,$(1)),$(room_order)),$(O
 define program_rule
 $(1): $(O)/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
 	@$$(if $$(filter 0,$$(V)),echo "  LINK  $$@")
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS) $$(LIBS_$$(notdir $$@))
+	$$(Q)$$(CC) $$(call program_flags,$$(notdir $$@)) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(call program_libs,$$(notdir $$@))
 endef
+static_program = $(if $(filter asan,$(BUILD)),,$(filter $(STATIC_PROGRAMS),$(1)))
+program_flags = $(if $(call static_program,$(1)),$(patsubst -pie,-static-pie,$(ALL_LDFLAGS)) -Wl$(COMMA)--no-warnings,$(ALL_LDFLAGS))
+program_libs = $(if $(call static_program,$(1)),$(filter-out -lmnl -Wl$(COMMA)-B%,$(LIBS)),$(LIBS)) $(LIBS_$(1))
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
 # Unit tests link their room with the rooms it may know and no other: the linker proves the layers.

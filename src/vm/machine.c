@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "vm/confine.h"
 
 enum { KICK_SIGNAL = SIGUSR1, THREAD_STACK = 64 << 10 };
 
@@ -54,6 +55,7 @@ struct vm_machine {
 	int end_event;
 	struct loop_watch signal_watch;
 	int signal_fd;
+	struct vm_filter cpu_filter, loop_filter;
 };
 
 static void machine_end(struct vm_machine *m, enum vm_end end, const struct err *e)
@@ -122,8 +124,12 @@ static void *cpu_main(void *arg)
 	const struct vm_cpu_handlers h = {
 		.ctx = t->m, .port = on_port, .mmio = on_mmio, .stopping = on_stopping};
 	struct err e = {0};
-	enum vm_end end = vm_cpu_run(&t->cpu, &h, &e);
+	enum vm_end end;
 
+	if (vm_filter_apply(&t->m->cpu_filter, &e) < 0)
+		end = VM_END_KVM;
+	else
+		end = vm_cpu_run(&t->cpu, &h, &e);
 	if (end != VM_END_STOPPED)
 		machine_end(t->m, end, e.code ? &e : NULL);
 	return NULL;
@@ -369,9 +375,19 @@ static void join_threads(struct vm_machine *m)
 			pthread_join(m->cpus[i].thread, NULL);
 }
 
+/* From here on nothing is opened: threads are started unfiltered and filter themselves. */
+static int confine_and_start(struct vm_machine *m, struct err *e)
+{
+	if (vm_filter_build(VM_THREAD_CPU, &m->cpu_filter, e) < 0 ||
+		vm_filter_build(VM_THREAD_LOOP, &m->loop_filter, e) < 0 || vm_confine(e) < 0 ||
+		start_threads(m, e) < 0)
+		return -e->code;
+	return vm_filter_apply(&m->loop_filter, e);
+}
+
 int vm_machine_run(struct vm_machine *m, struct err *e)
 {
-	int r = start_threads(m, e);
+	int r = confine_and_start(m, e);
 
 	if (r >= 0)
 		r = loop_run(&m->loop, e);
@@ -414,6 +430,8 @@ void vm_machine_free(struct vm_machine *m)
 	fd_close(&m->serial_irq);
 	fd_close(&m->end_event);
 	fd_close(&m->signal_fd);
+	vm_filter_release(&m->cpu_filter);
+	vm_filter_release(&m->loop_filter);
 	loop_release(&m->loop);
 	free(m);
 }

@@ -50,7 +50,8 @@ struct vm_machine;
 
 int vm_machine_new(const struct vm_config *c, struct vm_machine **ret, struct err *e)
 	__attribute__((nonnull));
-/* Returns an enum vm_end, or -errno; VM_END_KVM fills the record. */
+/* Confines the process (confine.h) and runs.  Returns an enum vm_end, or -errno; VM_END_KVM fills
+ * the record. */
 int vm_machine_run(struct vm_machine *m, struct err *e) __attribute__((nonnull));
 void vm_machine_free(struct vm_machine *m);
 

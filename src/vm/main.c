@@ -2,12 +2,14 @@
  * jail-vmm: one virtual machine, from its options to its end.
  *
  *	jail-vmm --kernel vmlinux --initrd agent.cpio --memory 256M --cpus 2 --serial 1
- *	jail-vmm flatten <vmlinuz >vmlinux
+ *	jail-vmm kernel linux-image.deb DIR	DIR/vmlinux, DIR/modules.cpio, DIR/release
+ *	jail-vmm archive jail-agent agent.cpio
  *
  * Exit status: 0 power-off, 3 reset, 4 triple fault, 5 KVM failure, 6 stopped by a signal, 125
  * the machine could not be made.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,8 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/opt.h"
+#include "vm/confine.h"
+#include "vm/initramfs.h"
 #include "vm/kernel.h"
 #include "vm/machine.h"
 
@@ -106,17 +110,89 @@ static int run(const struct options *o, struct err *e)
 	return end;
 }
 
-static int flatten(struct err *e)
+static int create(int dir_fd, const char *name, struct err *e)
+{
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	return fd < 0 ? err_sys(e, "cannot create '%s'", name) : fd;
+}
+
+static int put(int fd, const char *name, const void *p, size_t n, struct err *e)
+{
+	int r = fd_write_full(fd, p, n);
+
+	return r < 0 ? err_set(e, -r, "cannot write '%s': %s", name, strerror(-r)) : 0;
+}
+
+static int read_input(const char *path, struct buf *ret, struct err *e)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, "cannot open '%s'", path);
+	return file_read_fd(fd, path, VM_KERNEL_BYTES_MAX, ret, e);
+}
+
+/* A stranger's file is read by a process that can do nothing but read it. */
+static int confine_unpacking(struct err *e)
+{
+	struct vm_filter filter = {0};
+	int r = vm_filter_build(VM_THREAD_UNPACK, &filter, e);
+
+	if (r >= 0)
+		r = vm_confine(e);
+	if (r >= 0)
+		r = vm_filter_apply(&filter, e);
+	vm_filter_release(&filter);
+	return r;
+}
+
+static int make_kernel(char **argv, struct err *e)
+{
+	static const char *const names[] = {"vmlinux", "modules.cpio", "release"};
+	struct vm_kernel_files k = {0};
+	AUTO_BUF struct buf in = {0};
+	AUTO_FD int dir_fd = open(argv[3], O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fds[ARRAY_SIZE(names)], r;
+
+	if (dir_fd < 0)
+		return err_sys(e, "cannot open directory '%s'", argv[3]);
+	if (read_input(argv[2], &in, e) < 0)
+		return -e->code;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		fds[i] = create(dir_fd, names[i], e);
+		if (fds[i] < 0)
+			return fds[i];
+	}
+	if (confine_unpacking(e) < 0 || vm_kernel_files_read(in.p, in.n, &k, e) < 0)
+		return -e->code;
+	r = put(fds[0], names[0], k.flat.p, k.flat.n, e);
+	if (r >= 0)
+		r = put(fds[1], names[1], k.modules.p ? k.modules.p : "", k.modules.n, e);
+	if (r >= 0)
+		r = put(fds[2], names[2], k.release, strlen(k.release), e);
+	vm_kernel_files_release(&k);
+	return r;
+}
+
+static int make_archive(char **argv, struct err *e)
 {
 	AUTO_BUF struct buf in = {0}, out = {0};
+	AUTO_FD int fd = -EBADF;
 
-	if (file_read_fd(0, "standard input", VM_KERNEL_BYTES_MAX, &in, e) < 0 ||
-		vm_kernel_flatten(in.p, in.n, &out, e) < 0)
+	if (read_input(argv[2], &in, e) < 0)
 		return -e->code;
-	if (fd_write_full(1, out.p, out.n) < 0)
-		return err_sys(e, "cannot write the kernel");
-	return 0;
+	fd = create(AT_FDCWD, argv[3], e);
+	if (fd < 0)
+		return fd;
+	vm_agent_archive(in.p, in.n, &out);
+	return put(fd, argv[3], out.p, out.n, e);
 }
+
+static const struct {
+	const char *name;
+	int (*run)(char **argv, struct err *e);
+} modes[] = {{"kernel", make_kernel}, {"archive", make_archive}};
 
 int main(int argc, char **argv)
 {
@@ -128,14 +204,16 @@ int main(int argc, char **argv)
 	struct err e = {0};
 	int r;
 
-	if (argc == 2 && !strcmp(argv[1], "flatten"))
-		return flatten(&e) < 0 ? fail(&e) : 0;
+	for (size_t i = 0; argc == 4 && i < ARRAY_SIZE(modes); i++)
+		if (!strcmp(argv[1], modes[i].name))
+			return modes[i].run(argv, &e) < 0 ? fail(&e) : 0;
 	r = opt_parse(options_table, &o, argc, argv, OPT_PERMUTE, &e);
 	if (r == OPT_HELP) {
 		AUTO_BUF struct buf help = {0};
 
 		opt_help(options_table, &help);
-		printf("usage: jail-vmm [options]\n       jail-vmm flatten <VMLINUZ >VMLINUX\n%s",
+		printf("usage: jail-vmm [options]\n       jail-vmm kernel PACKAGE|FILE DIR\n"
+		       "       jail-vmm archive AGENT FILE\n%s",
 			help.p);
 		return 0;
 	}
