@@ -53,6 +53,7 @@ struct vm_machine {
 	struct err end_error;
 	struct loop_watch end_watch;
 	int end_event;
+	struct loop_watch owner_watch; /* its end is ours */
 	struct loop_watch signal_watch;
 	int signal_fd;
 	struct vm_filter cpu_filter, loop_filter;
@@ -148,6 +149,15 @@ static void end_ready(struct loop_watch *w, uint32_t events)
 	m->loop.stop = true;
 }
 
+static void owner_ready(struct loop_watch *w, uint32_t events)
+{
+	struct vm_machine *m = container_of(w, struct vm_machine, owner_watch);
+
+	(void)events;
+	loop_remove(&m->loop, w);
+	machine_end(m, VM_END_STOPPED, NULL);
+}
+
 static void signal_ready(struct loop_watch *w, uint32_t events)
 {
 	struct vm_machine *m = container_of(w, struct vm_machine, signal_watch);
@@ -227,6 +237,9 @@ static int make_devices(struct vm_machine *m, const struct vm_config *c, struct 
 
 		if (vm_vsock_init(&m->vsock, &ends, &m->mem, &m->loop, e) < 0 ||
 			attach(m, &m->vsock.dev, e) < 0)
+			return -e->code;
+		m->owner_watch = (struct loop_watch){.fd = c->vsock_owner_fd, .ready = owner_ready};
+		if (c->vsock_owner_fd >= 0 && loop_add(&m->loop, &m->owner_watch, 0, e) < 0)
 			return -e->code;
 	}
 	return make_disks(m, c, e);

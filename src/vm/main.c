@@ -5,8 +5,7 @@
  *	jail-vmm kernel linux-image.deb DIR	DIR/vmlinux, DIR/modules.cpio, DIR/release
  *	jail-vmm archive jail-agent agent.cpio
  *
- * Exit status: 0 power-off, 3 reset, 4 triple fault, 5 KVM failure, 6 stopped by a signal, 125
- * the machine could not be made.
+ * Exit status: as exit.h says; 125 when the machine could not be made.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +18,7 @@
 #include "base/file.h"
 #include "base/opt.h"
 #include "vm/confine.h"
+#include "vm/exit.h"
 #include "vm/initramfs.h"
 #include "vm/kernel.h"
 #include "vm/machine.h"
@@ -53,11 +53,11 @@ static const struct opt options_table[] = {
 };
 
 static const int exit_codes[] = {
-	[VM_END_POWEROFF] = 0,
-	[VM_END_RESET] = 3,
-	[VM_END_FAULT] = 4,
-	[VM_END_KVM] = 5,
-	[VM_END_STOPPED] = 6,
+	[VM_END_POWEROFF] = VM_EXIT_POWEROFF,
+	[VM_END_RESET] = VM_EXIT_RESET,
+	[VM_END_FAULT] = VM_EXIT_FAULT,
+	[VM_END_KVM] = VM_EXIT_KVM,
+	[VM_END_STOPPED] = VM_EXIT_STOPPED,
 };
 
 static int fail(const struct err *e)
