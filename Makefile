@@ -6,7 +6,10 @@ PREFIX     ?= /usr/local
 DESTDIR    ?=
 BINDIR     ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/jail
-MANDIR     ?= $(PREFIX)/share/man
+DATADIR    ?= $(PREFIX)/share
+MANDIR     ?= $(DATADIR)/man
+# jls and jexec, FreeBSD's names, beside jail.
+BSDNAMES   ?= 1
 BUILD      ?= release
 # Archives for all but libc and libmnl: each shared library costs every start 0.1 ms (docs/adr/0003).
 STATIC     ?= 1
@@ -43,11 +46,16 @@ LIBS_unit_vm  = $(LIBS_unpack)
 # would say is of libcgroup's rules daemon, which looks users up; nothing of ours calls it.
 STATIC_PROGRAMS := jail-agent
 
+# What only the image worker needs: jail itself starts without them.
+LIBS_IMAGE      := -larchive -lcurl -lcrypto -lzstd -lisal -lpthread
+LIBS_jail-image := $(LIBS_IMAGE)
+LIBS_unit_image := $(LIBS_IMAGE)
+
 # Rooms and who may know whom: src/rooms.txt.  One archive per room.
 ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/rooms.txt)
 room_may  = $(shell sed -n 's/^$(1)://p' src/rooms.txt)
 room_src  = $(filter-out src/$(1)/main.c,$(wildcard src/$(1)/*.c))
-room_obj  = $(patsubst src/%.c,$(O)/%.o,$(call room_src,$(1)))
+room_obj  = $(patsubst src/%.c,$(O)/obj/%.o,$(call room_src,$(1)))
 # Archives in link order for a room: itself, then what it may know, most dependent first.
 room_order := cli jail oci agent isolation vm image net spec base
 room_libs  = $(foreach r,$(filter $(1) $(call room_may,$(1)),$(room_order)),$(O)/lib$(r).a)
@@ -71,7 +79,7 @@ $(O)/flags: FORCE
 $(O)/.libs-ok: src/packages.txt $(O)/flags
 	@tests/packages.sh --missing-sentence src/packages.txt $(CC) && touch $@
 
-$(O)/%.o: src/%.c $(O)/flags | $(O)/.libs-ok
+$(O)/obj/%.o: src/%.c $(O)/flags | $(O)/.libs-ok
 	@mkdir -p $(@D)
 	@$(if $(filter 0,$(V)),echo "  CC    $<")
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -89,7 +97,7 @@ room_closure = $(sort $(1) $(foreach r,$(call room_may,$(1)),$(call room_closure
 closure_libs = $(foreach r,$(filter $(call room_closure,$(1)),$(room_order)),$(O)/lib$(r).a)
 
 define program_rule
-$(1): $(O)/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
+$(1): $(O)/obj/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
 	@$$(if $$(filter 0,$$(V)),echo "  LINK  $$@")
 	$$(Q)$$(CC) $$(call program_flags,$$(notdir $$@)) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(call program_libs,$$(notdir $$@))
 endef
@@ -116,6 +124,37 @@ $(O)/vm/guest: tests/vm/guest.c $(foreach r,agent isolation vm spec base,$(O)/li
 	@$(if $(filter 0,$(V)),echo "  TEST  $@")
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
+# What is installed, and so what is uninstalled: one list of "mode:from:to", "link:target:to".
+MAN_PAGES := $(sort $(wildcard man/*.[1-8]))
+HELPERS   := $(filter-out $(O)/jail,$(PROGRAMS))
+INSTALLED  = 755:$(O)/jail:$(BINDIR)/jail link:jail:$(BINDIR)/jail-oci \
+	$(if $(filter 0,$(BSDNAMES)),,link:jail:$(BINDIR)/jls link:jail:$(BINDIR)/jexec) \
+	$(foreach h,$(HELPERS),755:$(h):$(LIBEXECDIR)/$(notdir $(h))) \
+	$(foreach m,$(MAN_PAGES),644:$(m):$(MANDIR)/man$(patsubst .%,%,$(suffix $(m)))/$(notdir $(m))) \
+	644:completions/jail.bash:$(DATADIR)/bash-completion/completions/jail \
+	644:completions/jail.zsh:$(DATADIR)/zsh/site-functions/_jail \
+	644:completions/jail.fish:$(DATADIR)/fish/vendor_completions.d/jail.fish
+
+install: all
+	@set -e; for row in $(INSTALLED); do \
+		mode=$${row%%:*}; rest=$${row#*:}; from=$${rest%%:*}; to="$(DESTDIR)$${rest#*:}"; \
+		mkdir -p "$$(dirname "$$to")"; \
+		if [ $$mode = link ]; then ln -sf $$from "$$to"; else install -m $$mode $$from "$$to"; fi; \
+	done
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+uninstall:
+	@for row in $(INSTALLED); do rest=$${row#*:}; rm -f "$(DESTDIR)$${rest#*:}"; done
+	@rmdir "$(DESTDIR)$(LIBEXECDIR)" 2>/dev/null || true
+
+demo:
+	@tests/packages.sh --install src/packages.txt tests/packages.txt
+	@$(MAKE) --no-print-directory all
+	@tests/demo.sh $(O)/jail
+
+completions: $(O)/jail
+	@for s in bash zsh fish; do $(O)/jail --complete-table | completions/generate.sh $$s >completions/jail.$$s; done
+
 lint:
 	tests/lint/run.sh
 
@@ -124,6 +163,16 @@ check:
 	$(MAKE) all units
 	tests/run.sh
 
+# The project's own machine: pure cgroup v2, a real /dev/kvm, a plain user with a delegated subtree.
+lab:
+	@tests/packages.sh --install src/packages.txt tests/packages.txt
+	@tests/lab/build.sh
+
+bench:
+	@tests/packages.sh --install src/packages.txt tests/packages.txt tests/bench/packages.txt
+	@$(MAKE) --no-print-directory all
+	@tests/bench/run.sh
+
 format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]')
 
@@ -131,5 +180,5 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all units lint check format clean FORCE
+.PHONY: all units install uninstall demo completions lint check format clean lab bench FORCE
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

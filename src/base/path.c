@@ -20,6 +20,7 @@ static const uint64_t resolve_flags[] = {
 	[PATH_BENEATH] = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	[PATH_NO_SYMLINKS] = RESOLVE_NO_SYMLINKS,
 	[PATH_NO_XDEV] = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	[PATH_STRICT] = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
 };
 
 int path_try(int dirfd, const char *path, int flags, enum path_policy policy)

@@ -22,6 +22,8 @@ enum path_policy {
 	PATH_NO_SYMLINKS,
 	/* As PATH_BENEATH and no mount point may be crossed. */
 	PATH_NO_XDEV,
+	/* All of it: beneath dirfd, on its mount, and no symlink on the way. */
+	PATH_STRICT,
 };
 
 /* O_CLOEXEC is implied.  For O_CREAT the mode is 0600; returns an owned fd or -errno. */

@@ -29,6 +29,7 @@
 enum {
 	TAKE_OVER_MS = 200, /* for what is just exiting in a group of the wanted name */
 	PARENT_RETRIES = 64,
+	MOVE_PASSES = 64,
 	SIGNAL_BATCH = 256,
 	INIT_USER_NS_INO = 0xEFFFFFFD, /* PROC_USER_INIT_INO in linux/proc_ns.h of the kernel */
 };
@@ -266,11 +267,6 @@ static void write_swap(struct cgroup_write *a, struct cgroup_write *b)
 	*b = keep;
 }
 
-static bool later_helps(int r)
-{
-	return r == -EINVAL || r == -EBUSY;
-}
-
 static int plan_apply(const struct cgroup_set *set, struct cgroup_plan *p, struct err *e)
 {
 	for (size_t i = 0; i < p->n; i++) {
@@ -283,7 +279,7 @@ static int plan_apply(const struct cgroup_set *set, struct cgroup_plan *p, struc
 		r = file_write_kernel(h->dir_fd, w->file, h->ops->fs, w->value, e);
 		if (r == -ENOENT && w->flags & (CGROUP_OPTIONAL | CGROUP_OR_NEXT))
 			continue;
-		if (r < 0 && later_helps(r) && w->flags & CGROUP_OR_AFTER_NEXT && i + 1 < p->n) {
+		if (r == -EINVAL && w->flags & CGROUP_OR_AFTER_NEXT && i + 1 < p->n) {
 			w->flags &= ~(unsigned int)CGROUP_OR_AFTER_NEXT;
 			write_swap(w, w + 1);
 			i--;
@@ -424,10 +420,11 @@ static int make_last(int parent_fd, const char *name, const char *path, struct e
 	return mkdirat(parent_fd, name, 0755) < 0 ? -errno : 0;
 }
 
-/* Makes one component below *parent and moves *parent on to it. */
-static int make_component(struct cgroup_set *set, struct cgroup_hier *h, int *parent, const char *at, unsigned int want,
+/* Makes one component below *fd (-EBADF: the top) and moves *fd on to it. */
+static int make_component(struct cgroup_set *set, struct cgroup_hier *h, int *fd, const char *at, unsigned int want,
 	struct err *e)
 {
+	int parent = *fd < 0 ? h->top_fd : *fd;
 	size_t n = strcspn(at, "/");
 	bool last = !at[n];
 	AUTO_FREE char *name = str_dup_n(at, n);
@@ -437,32 +434,34 @@ static int make_component(struct cgroup_set *set, struct cgroup_hier *h, int *pa
 	int r;
 
 	/* What is missing here is missed, and said, only if a limit needs it. */
-	if (h->ops->before(h, *parent, above, want, &soft) < 0)
+	if (h->ops->before(h, parent, above, want, &soft) < 0)
 		snprintf(set->why_not, sizeof(set->why_not), "%.*s", (int)sizeof(set->why_not) - 1, soft.text);
 	if (last)
-		r = make_last(*parent, name, h->path, e);
+		r = make_last(parent, name, h->path, e);
 	else
-		r = mkdirat(*parent, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
+		r = mkdirat(parent, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
 	if (r < 0)
 		return r;
 	h->made |= last;
-	child = openat(*parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	child = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (child < 0)
 		return -errno;
-	r = h->ops->after(h, *parent, child, e);
+	r = h->ops->after(h, parent, child, e);
 	if (r < 0)
 		return r;
-	fd_close(parent);
-	*parent = fd_take(&child);
+	fd_close(fd);
+	*fd = fd_take(&child);
 	return 0;
 }
 
 static int make_once(struct cgroup_set *set, struct cgroup_hier *h, unsigned int want, struct err *e)
 {
-	AUTO_FD int fd = path_try(h->top_fd, *h->base ? h->base : ".", O_PATH | O_DIRECTORY, PATH_NO_XDEV);
+	AUTO_FD int fd = -EBADF;
 	const char *at = h->path + (*h->base ? strlen(h->base) + 1 : 0);
-	int r = fd < 0 ? fd : 0;
+	int r = 0;
 
+	if (*h->base)
+		r = fd = path_try(h->top_fd, h->base, O_PATH | O_DIRECTORY, PATH_NO_XDEV);
 	while (r >= 0 && *at) {
 		r = make_component(set, h, &fd, at, want, e);
 		at += strcspn(at, "/");
@@ -508,6 +507,8 @@ static enum iso_cgroup_mode set_mode(const struct cgroup_set *set)
 	return set->v2 ? v1 ? ISO_CGROUP_HYBRID : ISO_CGROUP_V2 : ISO_CGROUP_V1;
 }
 
+static int open_tasks(struct iso_cgroup *cg, struct err *e);
+
 /* v2 hands controllers down on request; those with live limits are asked for beforehand. */
 enum { ALWAYS_WANTED = ISO_CTL_CPU | ISO_CTL_CPUSET | ISO_CTL_MEMORY | ISO_CTL_PIDS | ISO_CTL_IO };
 
@@ -523,21 +524,38 @@ static int create_none(struct iso_cgroup *cg, const struct spec_resources *res, 
 	return 0;
 }
 
-static int create_all(struct iso_cgroup *cg, const char *path, const struct spec_resources *res, struct err *e)
+/*
+ * A lean group exists where a limit needs it, and where its processes can be listed.  Each
+ * hierarchy more is a directory to make, to enter and to remove on every start.
+ */
+static bool is_needed(const struct cgroup_set *set, const struct cgroup_hier *h, const struct spec_resources *res)
+{
+	unsigned int needed = ISO_CTL_PIDS | wanted_controllers(res) | (res && res->n_devices ? ISO_CTL_DEVICES : 0);
+
+	if (h->ops->version == 2)
+		return set->n == 1 || h->ctl & needed || (res && res->unified.n);
+	return h->ctl & needed;
+}
+
+static int create_all(struct iso_cgroup *cg, const char *path, const struct spec_resources *res, unsigned int flags,
+	struct err *e)
 {
 	struct cgroup_set *set = cg->set;
 	unsigned int want = ALWAYS_WANTED | wanted_controllers(res);
 
 	for (size_t i = 0; i < set->n; i++) {
-		int r = make_group(set, &set->h[i], path, want, e);
+		struct cgroup_hier *h = &set->h[i];
 
-		if (r < 0)
-			return r;
-		cg->hard |= set->h[i].ctl;
+		cg->hard |= h->ctl; /* also where the group is still to be made */
+		if (flags & ISO_CGROUP_LEAN && !is_needed(set, h, res))
+			continue;
+		if (make_group(set, h, path, want, e) < 0)
+			return -e->code;
+		if (!cg->path || h == set->v2)
+			str_set(&cg->path, h->path);
 	}
 	cg->mode = set_mode(set);
 	cg->dir_fd = set->v2 ? set->v2->dir_fd : -1;
-	str_set(&cg->path, set->v2 ? set->v2->path : set->h[0].path);
 	return res ? apply(cg, res, false, e) : 0;
 }
 
@@ -563,12 +581,14 @@ static int remove_group(struct cgroup_hier *h, uint64_t deadline_ms, struct err 
 		return r;
 	fd_close(&h->dir_fd);
 	fd_close(&h->tasks_fd);
-	parent = path_try(h->top_fd, *dir ? dir : ".", O_PATH | O_DIRECTORY, PATH_NO_XDEV);
-	if (parent == -ENOENT)
-		return 0;
-	if (parent < 0)
-		return err_set(e, -parent, "cannot open cgroup '%s': %s", dir, strerrordesc_np(-parent));
-	r = cgroup_tree_remove(parent, name, deadline_ms, e);
+	if (*dir) {
+		parent = path_try(h->top_fd, dir, O_PATH | O_DIRECTORY, PATH_NO_XDEV);
+		if (parent == -ENOENT)
+			return 0;
+		if (parent < 0)
+			return err_set(e, -parent, "cannot open cgroup '%s': %s", dir, strerrordesc_np(-parent));
+	}
+	r = cgroup_tree_remove(*dir ? parent : h->top_fd, name, deadline_ms, e);
 	if (r >= 0)
 		remove_parent(h);
 	return r;
@@ -586,7 +606,8 @@ static void create_undo(struct cgroup_set *set)
 	}
 }
 
-int iso_cgroup_create(const char *path, const struct spec_resources *res, struct iso_cgroup *ret, struct err *e)
+int iso_cgroup_create(const char *path, const struct spec_resources *res, unsigned int flags, struct iso_cgroup *ret,
+	struct err *e)
 {
 	struct iso_cgroup cg = ISO_CGROUP_INIT;
 	AUTO_FREE char *clean = NULL;
@@ -600,9 +621,9 @@ int iso_cgroup_create(const char *path, const struct spec_resources *res, struct
 		cg.path = str_dup(clean);
 		r = create_none(&cg, res, e);
 	} else if (r >= 0) {
-		r = create_all(&cg, clean, res, e);
+		r = create_all(&cg, clean, res, flags, e);
 		if (r >= 0)
-			r = iso_cgroup_ready(&cg, e);
+			r = open_tasks(&cg, e);
 		if (r < 0)
 			create_undo(cg.set);
 	}
@@ -724,7 +745,7 @@ enum iso_cgroup_mode iso_cgroup_probe(unsigned int *ret_controllers, struct err 
 
 /* ---- getting in ---- */
 
-int iso_cgroup_ready(struct iso_cgroup *cg, struct err *e)
+static int open_tasks(struct iso_cgroup *cg, struct err *e)
 {
 	EACH_HIER(cg, h) {
 		int r;
@@ -737,6 +758,49 @@ int iso_cgroup_ready(struct iso_cgroup *cg, struct err *e)
 		r = file_check_fs(h->tasks_fd, h->ops->fs, "tasks", e);
 		if (r < 0)
 			return r;
+	}
+	return 0;
+}
+
+/* The group's path as create was given it, of any row in which it exists. */
+static const char *group_name(const struct iso_cgroup *cg)
+{
+	EACH_HIER(cg, h)
+		return h->path + (*h->base ? strlen(h->base) + 1 : 0);
+	return NULL;
+}
+
+int iso_cgroup_ready(struct iso_cgroup *cg, struct err *e)
+{
+	const char *name = group_name(cg);
+
+	/* Another command may have made a lean group in one more hierarchy since. */
+	for (size_t i = 0; name && i < cg->set->n; i++) {
+		struct cgroup_hier *h = &cg->set->h[i];
+
+		if (h->dir_fd < 0 && open_group(h, name, e) < 0 && h->dir_fd >= 0)
+			return -e->code;
+	}
+	cg->dir_fd = cg->set && cg->set->v2 && cg->set->v2->dir_fd >= 0 ? cg->set->v2->dir_fd : -1;
+	return open_tasks(cg, e);
+}
+
+static int move_all(const struct iso_cgroup *cg, const struct cgroup_hier *h, struct err *e);
+
+/* Makes a lean group in a hierarchy that serves ctl, and moves everything that is inside to it. */
+static int ensure(const struct iso_cgroup *cg, unsigned int ctl, struct err *e)
+{
+	const char *name = group_name(cg);
+
+	for (size_t i = 0; name && i < cg->set->n; i++) {
+		struct cgroup_hier *h = &cg->set->h[i];
+
+		if (h->dir_fd >= 0 || !(h->ctl & ctl))
+			continue;
+		if (open_group(h, name, e) >= 0)
+			continue;
+		if (make_group(cg->set, h, name, ctl, e) < 0 || move_all(cg, h, e) < 0)
+			return -e->code;
 	}
 	return 0;
 }
@@ -774,7 +838,9 @@ int iso_cgroup_update(const struct iso_cgroup *cg, const struct spec_resources *
 							 cg->soft_reason[0] ? cg->soft_reason : "there is no group")
 					       : 0;
 	now.soft_reason[0] = '\0';
-	int r = apply(&now, res, true, e);
+	int r = ensure(cg, wanted_controllers(res) | (res->n_devices ? ISO_CTL_DEVICES : 0), e);
+	if (r >= 0)
+		r = apply(&now, res, true, e);
 	if (r >= 0 && now.soft_reason[0])
 		return err_set(e, ENODEV, "cannot change limits: %s", now.soft_reason);
 	return r;
@@ -794,6 +860,13 @@ int iso_cgroup_freeze(const struct iso_cgroup *cg, bool frozen, struct err *e)
 {
 	const struct cgroup_hier *h = freezer(cg);
 	int r;
+
+	if (!h) {
+		r = ensure(cg, ISO_CTL_FREEZER, e);
+		if (r < 0)
+			return r;
+		h = freezer(cg);
+	}
 
 	if (!h)
 		return err_set(e, EOPNOTSUPP, "cannot %s: %s", frozen ? "freeze" : "thaw",
@@ -830,6 +903,39 @@ static int all_pids(const struct iso_cgroup *cg, struct cgroup_pids *ret, struct
 			ret->v[n++] = ret->v[i];
 	ret->n = n;
 	return 0;
+}
+
+/*
+ * Moves every process of the group into h as well.  New ones may be born meanwhile where their
+ * parent was: it is done when a whole pass has found nobody outside.
+ */
+static int move_all(const struct iso_cgroup *cg, const struct cgroup_hier *h, struct err *e)
+{
+	for (int pass = 0; pass < MOVE_PASSES; pass++) {
+		struct cgroup_pids all = {0}, in = {0};
+		int r = cgroup_tree_pids(h->dir_fd, &in, e);
+		size_t outside = 0;
+
+		if (r >= 0)
+			r = all_pids(cg, &all, e);
+		qsort(in.v, in.n, sizeof(pid_t), pid_compare);
+		for (size_t i = 0; r >= 0 && i < all.n; i++) {
+			char text[16];
+
+			if (in.n && bsearch(&all.v[i], in.v, in.n, sizeof(pid_t), pid_compare))
+				continue;
+			outside++;
+			snprintf(text, sizeof(text), "%d", (int)all.v[i]);
+			r = file_write_kernel(h->dir_fd, "cgroup.procs", h->ops->fs, text, e);
+			if (r == -ESRCH)
+				r = 0;
+		}
+		free(all.v);
+		free(in.v);
+		if (r < 0 || !outside)
+			return r < 0 ? err_prefix(e, "cgroup '%s'", h->path) : 0;
+	}
+	return err_set(e, EAGAIN, "cgroup '%s': processes are born faster than they can be moved; lower pids", h->path);
 }
 
 int iso_cgroup_pids(const struct iso_cgroup *cg, pid_t **ret, size_t *ret_n, struct err *e)
@@ -976,7 +1082,16 @@ static int destroy_set(struct cgroup_set *set, struct err *e)
 
 int iso_cgroup_destroy(struct iso_cgroup *cg, struct err *e)
 {
+	AUTO_FREE char *name = str_dup(group_name(cg));
+
 	cg->dir_fd = -1;
+	/* Also where another command has made it since. */
+	for (size_t i = 0; name && i < cg->set->n; i++) {
+		struct cgroup_hier *h = &cg->set->h[i];
+
+		if (!h->path)
+			h->path = *h->base ? str_fmt("%s/%s", h->base, name) : str_dup(name);
+	}
 	return cg->set ? destroy_set(cg->set, e) : 0;
 }
 

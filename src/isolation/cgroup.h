@@ -60,7 +60,7 @@ struct iso_cgroup {
 	char *path;	   /* owned: relative to the hierarchy's root, no leading slash; keep this one */
 	int dir_fd;	   /* v2 and hybrid: the v2 directory, to be born in; else -1.  Borrowed */
 	unsigned int hard; /* ISO_CTL_ bits whose limits really hold */
-	char soft_reason[256]; /* why not all do; "" when they do */
+	char soft_reason[512]; /* why not all do; "" when they do */
 	struct cgroup_set *set; /* owned */
 };
 #define ISO_CGROUP_INIT {.mode = ISO_CGROUP_NONE, .path = NULL, .dir_fd = -1, .set = NULL}
@@ -81,15 +81,17 @@ enum iso_cgroup_mode iso_cgroup_probe(unsigned int *ret_controllers, struct err 
 char *iso_cgroup_path(const char *name) __attribute__((malloc, returns_nonnull, nonnull));
 
 /*
- * Makes the group path in every mounted hierarchy, sets resources (may be NULL), and installs
+ * Makes the group path in every mounted hierarchy (ISO_CGROUP_LEAN: where a limit of res needs
+ * it; update and freeze make it in more when they need one), sets resources (may be NULL), and installs
  * the device rules (v1 devices, v2 BPF).  A leading slash is accepted; "", "." and ".."
  * components are -EINVAL.  An existing empty group of that path is replaced by a new one; one
  * with processes in it is -EBUSY.  On failure nothing is left.  For root a limit that cannot be
  * set is an error naming file, value and remedy.  For plain users, whose subtree may lack a
  * controller, its bit is missing in ret->hard and soft_reason says why: the caller decides.
  */
-int iso_cgroup_create(const char *path, const struct spec_resources *res, struct iso_cgroup *ret, struct err *e)
-	__attribute__((nonnull(1, 3, 4)));
+enum { ISO_CGROUP_LEAN = 1 };
+int iso_cgroup_create(const char *path, const struct spec_resources *res, unsigned int flags, struct iso_cgroup *ret,
+	struct err *e) __attribute__((nonnull(1, 4, 5)));
 /*
  * Opens an existing one, for ready, attach, update, stats, kill, destroy; -ENOENT when no
  * hierarchy has it.  path is what create was given, or (better) the path that it left in the

@@ -249,8 +249,7 @@ static char *find_base(struct find *f, const struct cgroup_hier *h, const char *
 	struct err ignored = {0};
 
 	/* The usual case first, and the only one for root: the whole hierarchy is ours. */
-	if (!faccessat(h->top_fd, ".", W_OK, AT_EACCESS) &&
-		!faccessat(h->top_fd, "cgroup.procs", W_OK, AT_EACCESS))
+	if (!faccessat(h->top_fd, ".", W_OK, AT_EACCESS))
 		return str_dup("");
 	if (!f->own.p && file_read(AT_FDCWD, "/proc/self/cgroup", CGROUP_FILE_MAX, &f->own, &ignored) < 0)
 		return NULL;

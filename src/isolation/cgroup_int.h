@@ -46,7 +46,7 @@ struct cgroup_set {
 	struct cgroup_hier h[CGROUP_HIERS_MAX];
 	size_t n;
 	struct cgroup_hier *v2; /* the row of the v2 hierarchy, or NULL */
-	char why_not[200]; /* why there is no hierarchy, or not every controller */
+	char why_not[256]; /* why there is no hierarchy, or not every controller */
 };
 
 /* One write to one control file. */

@@ -25,19 +25,16 @@ static int read_controllers(int dir_fd, const char *file, unsigned int *ret, str
 
 static int explain_subtree(int code, const char *parent, struct err *e)
 {
-	err_prefix(e, "cgroup '/%s' cannot hand controllers down", parent);
-	switch (code) {
-	case EBUSY:
-		return err_hint(e, "processes are in it, which v2 allows in leaf groups only: move them into a child "
-				   "group of it first (systemd: DelegateSubgroup=)");
-	case EOPNOTSUPP:
-		return err_hint(e, "it is a threaded group; jails need a domain");
-	case EACCES:
-	case EPERM:
-		return err_hint(e, "it is not delegated to this user (systemd: Delegate=yes)");
-	default:
-		return -code;
-	}
+	const char *why = strerrordesc_np(code);
+
+	if (code == EBUSY)
+		why = "processes are in it, which v2 allows in leaf groups only; move them into a child group "
+		      "(systemd: DelegateSubgroup=)";
+	else if (code == EOPNOTSUPP)
+		why = "it is threaded, and jails need a domain";
+	else if (code == EACCES || code == EPERM)
+		why = "it is not delegated to this user (systemd: Delegate=yes)";
+	return err_set(e, code, "cgroup '/%.80s' cannot hand controllers down: %s", parent, why);
 }
 
 /*

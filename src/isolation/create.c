@@ -33,7 +33,7 @@ static int died(const struct iso_jail *j, struct err *e)
 		proc_exit_code(status) == 128 + SIGKILL ? "; the memory limit may be too small to start in" : "");
 }
 
-/* Answers C until it says that it is created. */
+/* Answers C until it says that it is created, or has executed the program. */
 static int listen_until_created(struct start *s, struct err *e)
 {
 	for (;;) {
@@ -62,6 +62,10 @@ static int listen_until_created(struct start *s, struct err *e)
 			fd_close(&fd);
 			*e = msg.err;
 			return -e->code;
+		case 0: /* end of file: the exec has closed the socket */
+			if (s->o->start_now)
+				return 0;
+			return died(s->jail, e);
 		default:
 			fd_close(&fd);
 			return died(s->jail, e);
@@ -132,7 +136,8 @@ int iso_create(const struct iso_opts *o, struct iso_jail *ret, struct err *e)
 	if (r < 0) {
 		undo(&j);
 	} else {
-		j.sync_fd = fd_take(&s.p_sync);
+		if (!o->start_now)
+			j.sync_fd = fd_take(&s.p_sync);
 		*ret = j;
 	}
 	start_release(&s);

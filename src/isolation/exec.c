@@ -96,7 +96,7 @@ static void __attribute__((noreturn)) first_joiner(struct start *s)
 	fd_close(&s->p_sync);
 	if (sync_recv(s->c_sync, &msg, NULL) != SYNC_GO)
 		_exit(ERR_EXIT_TOOL);
-	if (join(s, &e) < 0)
+	if ((s->x->cgroup && iso_cgroup_enter(s->x->cgroup, &e) < 0) || join(s, &e) < 0)
 		program_fail(s, &e);
 	pid = proc_clone(CLONE_PARENT, -1, &pidfd);
 	if (pid == 0)
@@ -178,14 +178,16 @@ static int join_and_exec(struct start *s, struct err *e)
 		return err_sys(e, "cannot make the sync socket");
 	s->p_sync = socks[0];
 	s->c_sync = socks[1];
+	if (x->cgroup && iso_cgroup_ready(x->cgroup, e) < 0)
+		return -e->code;
 	pid = proc_clone(0, x->cgroup ? x->cgroup->dir_fd : -1, &j0);
 	if (pid == 0)
 		first_joiner(s);
 	if (pid < 0)
 		return err_set(e, -pid, "cannot start a process: %s", strerrordesc_np(-pid));
 	fd_close(&s->c_sync);
-	r = x->cgroup && x->cgroup->mode != ISO_CGROUP_NONE ? iso_cgroup_attach(x->cgroup, pid, e) : 0;
-	if (!r && sync_send(s->p_sync, SYNC_GO, -1) < 0)
+	r = 0;
+	if (sync_send(s->p_sync, SYNC_GO, -1) < 0)
 		r = err_set(e, EPIPE, "the process that joins the jail died");
 	if (!r)
 		r = listen_until_exec(s, deadline, e);

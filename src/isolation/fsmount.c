@@ -66,7 +66,7 @@ int mount_attach(int fd, int target, const char *what, struct err *e)
 {
 	if (!move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
 		return 0;
-	if (errno == ENOTDIR)
+	if (errno == ENOTDIR || errno == EINVAL)
 		return err_set(e, ENOTDIR, "cannot mount on '%s': one of the two is a directory and the other is not", what);
 	return err_sys(e, "cannot mount on '%s'", what);
 }

@@ -52,6 +52,11 @@ struct iso_opts {
 	const int *extra_fds;	 /* handed on as 3, 4, ... (LISTEN_FDS, --preserve-fds) */
 	size_t n_extra_fds;
 	int start_socket_fd;	 /* a listening unix socket on which another process will start it, or -1 */
+	/*
+	 * The caller has nothing to do between create and start: the program is executed at once,
+	 * iso_create returns when it has been, and iso_start is not called.  One turn less.
+	 */
+	bool start_now;
 	bool init;		 /* PID 1 is a reaper of ours and the program its child */
 	bool persist;		 /* with init: lives on when there is no program, or it has ended */
 	bool die_with_parent;	 /* SIGKILL when P dies */
@@ -107,6 +112,13 @@ struct iso_exec_opts {
 	uint64_t timeout_ms;	   /* for the joining, not the program; 0: 10 s */
 };
 int iso_exec(const struct iso_exec_opts *o, struct iso_jail *ret, struct err *e) __attribute__((nonnull));
+
+/*
+ * For programs that start or enter jails as the host's root without a user namespace: runs the
+ * calling program again, with argv, from a read-only view of its file, so that nothing inside
+ * can write to it through /proc/PID/exe.  Returns 0 in that second run; call it first thing.
+ */
+int iso_protect_self(char **argv, struct err *e) __attribute__((nonnull));
 
 /*
  * Looks a user up in the jail's own /etc/passwd and /etc/group, read inside root_fd with

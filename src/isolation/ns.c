@@ -210,6 +210,9 @@ static uint64_t birth_flags(const struct start *s)
 	/* Offsets can be set only while nobody is inside: then C makes it (ns_time_offsets). */
 	if (l->monotonic || l->boottime)
 		flags &= ~(uint64_t)CLONE_NEWTIME;
+	/* Its root is the group that the maker is in at that moment: C makes it once it has entered. */
+	if (s->o && s->o->cgroup)
+		flags &= ~(uint64_t)CLONE_NEWCGROUP;
 	return flags;
 }
 

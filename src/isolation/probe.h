@@ -16,6 +16,7 @@
 #define JAIL_ISOLATION_PROBE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -45,7 +46,8 @@ struct iso_probe {
 	const char *name; /* "userns", "kvm", ...: stable, for scripts */
 	enum iso_probe_tier tier;
 	const char *purpose; /* what it is needed for, one line */
-	void (*probe)(struct iso_probe_result *ret);
+	void (*probe)(const struct iso_probe *self, struct iso_probe_result *ret);
+	uint64_t flags; /* the probe function's own */
 };
 
 extern const struct iso_probe iso_probes[];
@@ -64,6 +66,7 @@ int iso_probe_by_name(const char *name, struct iso_probe_result *ret, struct err
  * in 64-bit mode does what an ordinary kernel does early (probe_kvm.c lists the
  * instructions).  Software KVMs exist that fail at some of them; found names the first.
  */
-void iso_probe_kvm(struct iso_probe_result *ret) __attribute__((nonnull));
+void iso_probe_kvm(const struct iso_probe *self, struct iso_probe_result *ret)
+	__attribute__((nonnull(2)));
 
 #endif

@@ -209,8 +209,8 @@ int program_created(struct start *s, struct err *e)
 {
 	struct sync_msg msg;
 
-	if (s->x)
-		return 0; /* a joiner starts at once */
+	if (s->x || s->o->start_now)
+		return 0;
 	if (sync_send(s->c_sync, SYNC_CREATED, -1) < 0)
 		_exit(ERR_EXIT_TOOL);
 	if (s->o->start_socket_fd >= 0 && wait_on_socket(s, e) < 0)

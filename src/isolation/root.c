@@ -250,6 +250,8 @@ static int mount_new(struct start *s, struct mount_plan *p, struct err *e)
 		return -e->code;
 	if (!strcmp(p->m->type, "devpts") && s->devpts_fd < 0)
 		s->devpts_fd = fd_take(&mnt);
+	else if (!strcmp(p->m->type, "proc") && !strcmp(p->m->destination, "/proc"))
+		s->proc_mnt_fd = fd_take(&mnt);
 	return 0;
 }
 
@@ -318,8 +320,35 @@ int root_pivot(struct start *s, struct err *e)
 	return chdir("/") < 0 ? err_sys(e, "cannot enter '/'") : 0;
 }
 
+/*
+ * An entry of our own procfs: no symlink can be on the way, so it is named and not opened
+ * first.  Nearly all are files; the kernel says when one is not.  Returns 1 when that was it.
+ */
+static int mask_proc_entry(struct start *s, const char *name, struct err *e)
+{
+	static const char *const kinds[] = {"f", "d"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		AUTO_FD int mask = open_tree(s->mask_fd, kinds[i], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+		if (mask < 0)
+			return err_sys(e, "cannot mask '/proc/%s'", name);
+		if (!move_mount(mask, "", s->proc_mnt_fd, name, MOVE_MOUNT_F_EMPTY_PATH) || errno == ENOENT)
+			return 1;
+		if (errno != EINVAL) /* one is a directory and the other is not */
+			return err_sys(e, "cannot mask '/proc/%s'", name);
+	}
+	return 0;
+}
+
 static int mask_one(struct start *s, const char *path, struct err *e)
 {
+	if (s->proc_mnt_fd >= 0 && str_starts(path, "/proc/") && path[6] && !strchr(path + 6, '/')) {
+		int r = mask_proc_entry(s, path + 6, e);
+
+		if (r)
+			return MIN(r, 0);
+	}
 	AUTO_FD int target = path_try(s->new_root_fd, path, O_PATH, PATH_IN_ROOT);
 	struct stat st;
 

@@ -244,6 +244,11 @@ int iso_filter_apply(
 	else
 		flags &= ~(unsigned int)FLAG_WAIT_KILLABLE_RECV; /* means nothing without one */
 	r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+	/* With TSYNC and without a listener, a positive result is a thread that would not follow.
+	 */
+	if (r > 0 && !need_listener)
+		return err_set(e, EBUSY,
+			"cannot install the seccomp filter: thread %ld has another one", r);
 	if (r < 0) {
 		err_sys(e, "cannot install the seccomp filter");
 		if (e->code == EACCES)

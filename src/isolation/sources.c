@@ -35,6 +35,27 @@ int source_open_tree(const char *path, bool recursive, bool *ret_is_dir, struct 
 	return fd_take(&fd);
 }
 
+/*
+ * A copy is a peer of the original: where the host shares its mounts (as service managers set
+ * it up), what the jail mounts inside the copy would appear on the host, and stay there.
+ */
+static int cut_off(int fd, const char *path, struct err *e)
+{
+	struct mount_attr attr = {.propagation = MS_SLAVE};
+
+	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return err_sys(e, "cannot separate '%s' from the host's mounts", path);
+	return fd;
+}
+
+/* As source_open_tree, and nothing that is mounted inside comes back to the host. */
+static int open_separate(const char *path, bool recursive, bool *ret_is_dir, struct err *e)
+{
+	AUTO_FD int fd = source_open_tree(path, recursive, ret_is_dir, e);
+
+	return fd < 0 || cut_off(fd, path, e) < 0 ? -e->code : fd_take(&fd);
+}
+
 static int open_mount_sources(struct start *s, struct err *e)
 {
 	for (size_t i = 0; i < s->n_mounts; i++) {
@@ -42,7 +63,10 @@ static int open_mount_sources(struct start *s, struct err *e)
 
 		if (!p->opts.bind || p->opts.remount)
 			continue;
-		p->source_fd = source_open_tree(p->m->source, p->opts.recursive, &p->source_is_dir, e);
+		/* "shared" asks for exactly what the others must not have. */
+		p->source_fd = p->opts.propagation == MS_SHARED ?
+			source_open_tree(p->m->source, p->opts.recursive, &p->source_is_dir, e) :
+			open_separate(p->m->source, p->opts.recursive, &p->source_is_dir, e);
 		if (p->source_fd < 0)
 			return err_prefix(e, "mount on '%s'", p->m->destination);
 	}
@@ -71,7 +95,7 @@ static int open_layers(struct start *s, struct err *e)
 	if (!ov)
 		return 0;
 	if (ov->layer) {
-		s->layer_fd = source_open_tree(ov->layer, false, NULL, e);
+		s->layer_fd = open_separate(ov->layer, false, NULL, e);
 		if (s->layer_fd < 0)
 			return err_prefix(e, "writable layer");
 	}
@@ -79,7 +103,7 @@ static int open_layers(struct start *s, struct err *e)
 	for (size_t i = 0; i < ov->lower.n; i++)
 		s->lower_fds[i] = -1;
 	for (size_t i = 0; i < ov->lower.n; i++) {
-		s->lower_fds[i] = source_open_tree(ov->lower.v[i], false, NULL, e);
+		s->lower_fds[i] = open_separate(ov->lower.v[i], false, NULL, e);
 		if (s->lower_fds[i] < 0)
 			return err_prefix(e, "lower layer");
 	}
@@ -90,7 +114,7 @@ int sources_open(struct start *s, struct err *e)
 {
 	bool is_dir = false;
 
-	s->root_fd = source_open_tree(s->o->root, !s->o->overlay, &is_dir, e);
+	s->root_fd = open_separate(s->o->root, !s->o->overlay, &is_dir, e);
 	if (s->root_fd < 0)
 		return err_prefix(e, "root of the jail");
 	if (!is_dir)

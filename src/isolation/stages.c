@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 void start_init(struct start *s)
 {
 	*s = (struct start){.proc_fd = -1, .p_sync = -1, .c_sync = -1, .root_fd = -1, .layer_fd = -1,
-		.scratch_fd = -1, .new_root_fd = -1, .mask_fd = -1, .devpts_fd = -1, .pty_slave_fd = -1,
+		.scratch_fd = -1, .new_root_fd = -1, .mask_fd = -1, .devpts_fd = -1, .proc_mnt_fd = -1, .pty_slave_fd = -1,
 		.trace_fd = -1};
 	for (int k = 0; k < SPEC_NS_KINDS; k++)
 		s->ns_join[k] = -1;
@@ -27,7 +28,7 @@ void start_init(struct start *s)
 void start_release(struct start *s)
 {
 	int *fds[] = {&s->proc_fd, &s->p_sync, &s->c_sync, &s->root_fd, &s->layer_fd, &s->scratch_fd,
-		&s->new_root_fd, &s->mask_fd, &s->devpts_fd, &s->pty_slave_fd, &s->trace_fd};
+		&s->new_root_fd, &s->mask_fd, &s->devpts_fd, &s->proc_mnt_fd, &s->pty_slave_fd, &s->trace_fd};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fd_close(fds[i]);
@@ -134,14 +135,6 @@ static int prepare_sources(struct start *s, struct err *e)
 
 /* P, after birth. */
 
-static int serve_cgroup(struct start *s, struct err *e)
-{
-	/* On v2 it was born inside. */
-	if (!s->o->cgroup || s->o->cgroup->mode == ISO_CGROUP_NONE)
-		return 0;
-	return iso_cgroup_attach(s->o->cgroup, s->jail->pid, e);
-}
-
 static int serve_go(struct start *s, struct err *e)
 {
 	return sync_send(s->p_sync, SYNC_GO, -1) < 0 ? err_set(e, EPIPE, "the jail's first process died at birth") : 0;
@@ -157,6 +150,18 @@ static int build_wait(struct start *s, struct err *e)
 	fd_close(&s->p_sync);
 	if (sync_recv(s->c_sync, &msg, NULL) != SYNC_GO)
 		_exit(ERR_EXIT_TOOL); /* P has gone or failed; it knows why */
+	return 0;
+}
+
+/* On v2 it was born inside; moving it from outside would wait for RCU, see isolation/cgroup.h. */
+static int build_cgroup(struct start *s, struct err *e)
+{
+	if (!s->o->cgroup)
+		return 0;
+	if (iso_cgroup_enter(s->o->cgroup, e) < 0)
+		return -e->code;
+	if (s->ns_new & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
+		return err_sys(e, "cannot create the cgroup namespace");
 	return 0;
 }
 
@@ -278,11 +283,11 @@ const struct stage iso_stages[] = {
 	{"sources", STAGE_PREPARE, prepare_sources, "P: CAP_SYS_ADMIN, to copy mounts; reads what only the caller may"},
 
 	{"id maps", STAGE_SERVE, ns_write_maps, "P: CAP_SETUID and CAP_SETGID, to map ids that are not its own"},
-	{"cgroup", STAGE_SERVE, serve_cgroup, "P: may write the group's cgroup.procs"},
 	{"id-mapped mounts", STAGE_SERVE, sources_idmap, "P: CAP_SYS_ADMIN over the filesystems"},
 	{"go", STAGE_SERVE, serve_go, "P: none"},
 
 	{"wait", STAGE_BUILD, build_wait, "C: all, in the new user namespace; over the host none"},
+	{"cgroup", STAGE_BUILD, build_cgroup, "C: CAP_SYS_ADMIN, for the namespace; the groups' files are P's"},
 	{"identity", STAGE_BUILD, identity_root, "C: CAP_SETUID, CAP_SETGID inside"},
 	{"time", STAGE_BUILD, ns_time_offsets, "C: CAP_SYS_TIME inside, for the offsets"},
 	{"names", STAGE_BUILD, identity_names, "C: CAP_SYS_ADMIN for the names, CAP_NET_ADMIN for lo"},

@@ -69,6 +69,7 @@ struct start {
 	int new_root_fd;  /* the new root, and after pivot_root still it */
 	int mask_fd;	  /* read-only, with an empty file "f" and an empty directory "d" */
 	int devpts_fd;	  /* our devpts mount, or -1 */
+	int proc_mnt_fd;  /* our procfs on /proc, or -1 */
 	int pty_slave_fd; /* becomes the controlling terminal, or -1 */
 	bool filtered;	  /* the seccomp filter is in force */
 	char *exec_path;  /* the program, found and checked; owned */

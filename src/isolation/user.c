@@ -17,6 +17,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "isolation/isolation.h"
+#include "isolation/user.h"
 
 enum {
 	FILE_BYTES_MAX = 8 << 20,
@@ -147,7 +148,7 @@ static int read_table(int root_fd, const char *path, struct buf *ret, struct err
 }
 
 struct lookup {
-	struct buf passwd, group;
+	const struct buf *passwd, *group;
 	struct piece user, group_name; /* as asked for */
 	bool has_group;
 	bool found; /* a line of passwd */
@@ -159,8 +160,6 @@ struct lookup {
 
 static void lookup_release(struct lookup *l)
 {
-	buf_release(&l->passwd);
-	buf_release(&l->group);
 	free(l->gids);
 }
 
@@ -181,7 +180,7 @@ static int ask(struct lookup *l, const char *text, struct err *e)
 /* The line of the user, by number when it is one. */
 static int find_user(struct lookup *l, struct err *e)
 {
-	struct piece rest = {l->passwd.p, l->passwd.n};
+	struct piece rest = {l->passwd->p, l->passwd->n};
 	bool number = piece_is_number(l->user);
 	struct passwd_line line;
 	int r = number ? piece_id(l->user, &l->uid, e) : 0;
@@ -208,7 +207,7 @@ static int find_user(struct lookup *l, struct err *e)
 
 static int find_group(struct lookup *l, struct err *e)
 {
-	struct piece rest = {l->group.p, l->group.n};
+	struct piece rest = {l->group->p, l->group->n};
 	struct group_line line;
 
 	if (piece_is_number(l->group_name))
@@ -257,7 +256,7 @@ static void unique_gids(struct lookup *l)
  */
 static int find_groups(struct lookup *l, struct err *e)
 {
-	struct piece rest = {l->group.p, l->group.n};
+	struct piece rest = {l->group->p, l->group->n};
 	struct group_line line;
 	int r = add_gid(l, l->gid, e);
 
@@ -279,14 +278,10 @@ static char *home_of(const struct lookup *l)
 	return str_dup_n(h.p, h.n);
 }
 
-static int look_up(struct lookup *l, int root_fd, const char *text, struct err *e)
+static int look_up(struct lookup *l, const char *text, struct err *e)
 {
-	int r = ask(l, text, e);
+	int r = ask(l, *text ? text : "0", e);
 
-	if (!r)
-		r = read_table(root_fd, "/etc/passwd", &l->passwd, e);
-	if (!r)
-		r = read_table(root_fd, "/etc/group", &l->group, e);
 	if (!r)
 		r = find_user(l, e);
 	if (!r && l->has_group)
@@ -294,17 +289,21 @@ static int look_up(struct lookup *l, int root_fd, const char *text, struct err *
 	return r < 0 ? r : find_groups(l, e);
 }
 
-int iso_user_lookup(
-	int root_fd, const char *text, struct spec_user *ret, char **ret_home, struct err *e)
+static int name_user(const char *text, struct err *e)
 {
-	__attribute__((cleanup(lookup_release))) struct lookup l = {0};
-	int r = look_up(&l, root_fd, *text ? text : "0", e);
+	AUTO_FREE char *shown = str_visible(text);
 
-	if (r < 0) {
-		AUTO_FREE char *shown = str_visible(text);
+	return err_prefix(e, "user '%.80s'", shown);
+}
 
-		return err_prefix(e, "user '%.80s'", shown);
-	}
+int iso_user_find(const struct buf *passwd, const struct buf *group, const char *text,
+	struct spec_user *ret, char **ret_home, struct err *e)
+{
+	__attribute__((cleanup(lookup_release))) struct lookup l = {
+		.passwd = passwd, .group = group};
+
+	if (look_up(&l, text, e) < 0)
+		return name_user(text, e);
 	ret->uid = l.uid;
 	ret->gid = l.gid;
 	free(ret->additional_gids);
@@ -313,4 +312,15 @@ int iso_user_lookup(
 	if (ret_home)
 		*ret_home = home_of(&l);
 	return 0;
+}
+
+int iso_user_lookup(
+	int root_fd, const char *text, struct spec_user *ret, char **ret_home, struct err *e)
+{
+	AUTO_BUF struct buf passwd = {0}, group = {0};
+	int r = read_table(root_fd, "/etc/passwd", &passwd, e);
+
+	if (!r)
+		r = read_table(root_fd, "/etc/group", &group, e);
+	return r < 0 ? name_user(text, e) : iso_user_find(&passwd, &group, text, ret, ret_home, e);
 }

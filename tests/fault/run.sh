@@ -71,7 +71,7 @@ line() { # the command itself
 passed=0 failed=0
 check() { # $1 what was done
   local out left
-  if ! out=$(timeout 20 "$jail" ls --all --format json 2>&1); then
+  if ! out=$(timeout 20 "$jail" ls --format json 2>&1); then
     echo "not ok: $1: ls says: $out"
     failed=$((failed + 1))
     return

@@ -4,6 +4,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 bad=0
 tests/lint/rooms.sh || bad=1
+tests/lint/bats.sh || bad=1
 for h in src/*/*.h; do
   ${CC:-gcc} -std=c17 -D_GNU_SOURCE -Wall -Wextra -Isrc -x c -fsyntax-only -include "$h" /dev/null || { echo "$h does not compile alone"; bad=1; }
 done

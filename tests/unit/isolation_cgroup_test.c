@@ -148,7 +148,7 @@ TEST(paths_are_checked)
 
 		CHECK_INT(cgroup_path_check(bad[i], &path, &e), -EINVAL);
 		CHECK(!path);
-		CHECK_INT(iso_cgroup_create(bad[i], NULL, &cg, &e), -EINVAL);
+		CHECK_INT(iso_cgroup_create(bad[i], NULL, 0, &cg, &e), -EINVAL);
 		CHECK_INT(iso_cgroup_open(bad[i], &cg, &e), -EINVAL);
 		CHECK_INT(iso_cgroup_destroy_path(bad[i], &e), -EINVAL);
 	}
@@ -161,7 +161,7 @@ TEST(paths_are_checked)
 	char longest[300];
 	memset(longest, 'x', sizeof(longest));
 	longest[sizeof(longest) - 1] = '\0';
-	CHECK_INT(iso_cgroup_create(longest, NULL, &cg, &e), -EINVAL);
+	CHECK_INT(iso_cgroup_create(longest, NULL, 0, &cg, &e), -EINVAL);
 }
 
 TEST(controller_lists_parse)
@@ -187,7 +187,7 @@ static void in_every_hierarchy(void)
 	size_t lines = 0;
 	char *save = NULL;
 
-	CHECK_OK(iso_cgroup_create(path, NULL, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, NULL, 0, &cg, &e), e);
 	pid_t pid = start(&cg, do_pause, NULL, &pidfd);
 	proc = str_fmt("/proc/%d/cgroup", (int)pid);
 	/* It enters on its own: look until it has. */
@@ -219,7 +219,7 @@ static void in_every_hierarchy(void)
 	free(v);
 	/* A group in use is not taken over. */
 	struct iso_cgroup other = ISO_CGROUP_INIT;
-	CHECK_INT(iso_cgroup_create(path, NULL, &other, &e), -EBUSY);
+	CHECK_INT(iso_cgroup_create(path, NULL, 0, &other, &e), -EBUSY);
 	CHECK(strstr(e.text, path) != NULL);
 	CHECK(!kill(pid, 0));
 	finish(&cg);
@@ -234,7 +234,7 @@ static void attaches(void)
 	pid_t *v = NULL;
 	size_t n = 0;
 
-	CHECK_OK(iso_cgroup_create(path, NULL, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, NULL, 0, &cg, &e), e);
 	pid_t pid = fork();
 	if (!pid)
 		_exit(do_pause(NULL));
@@ -266,7 +266,7 @@ static void pids_limit_stops_fork_bomb(void)
 	struct iso_stats st;
 	struct err e = {0};
 
-	CHECK_OK(iso_cgroup_create(path, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
 	if (!has(&cg, ISO_CTL_PIDS)) /* the v2 view of a hybrid host: created above for root would have failed */
 		return;
 	pid_t pid = start(&cg, fork_bomb, NULL, NULL);
@@ -305,7 +305,7 @@ static void memory_limit_kills_hog(void)
 	struct err e = {0};
 	size_t small = 8 * MIB, big = 256 * MIB;
 
-	CHECK_OK(iso_cgroup_create(path, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
 	CHECK_INT(run(&cg, hog, &small), 0);
 	AUTO_FD int oom = cg.mode == ISO_CGROUP_V2 ? -EBADF : iso_cgroup_oom_eventfd(&cg, &e);
 	struct pollfd p = {.fd = oom, .events = POLLIN};
@@ -350,7 +350,7 @@ static void out_of_memory_kills_the_group(void)
 	struct group_kill g = {.big = 256 * MIB};
 	struct err e = {0};
 
-	CHECK_OK(iso_cgroup_create(path, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
 	AUTO_FD int oom = cg.mode == ISO_CGROUP_V2 ? -EBADF : iso_cgroup_oom_eventfd(&cg, &e);
 	pid_t pid = start(&cg, idle_and_hog, &g, NULL);
 	if (oom >= 0) { /* what the supervisor does on v1 */
@@ -383,7 +383,7 @@ static void freeze_holds(void)
 	uint64_t before, end;
 
 	counter = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	CHECK_OK(iso_cgroup_create(path, NULL, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, NULL, 0, &cg, &e), e);
 	pid_t pid = start(&cg, do_count, NULL, NULL);
 	for (end = time_mono_ms() + 20000; !*counter && time_mono_ms() < end;)
 		sched_yield();
@@ -413,7 +413,7 @@ static void child_groups(void)
 	pid_t *v = NULL;
 	size_t n = 0;
 
-	CHECK_OK(iso_cgroup_create(deep, NULL, &inner, &e), e);
+	CHECK_OK(iso_cgroup_create(deep, NULL, 0, &inner, &e), e);
 	pid_t pid = start(&inner, do_pause, NULL, NULL);
 	CHECK_OK(iso_cgroup_open(path, &cg, &e), e);
 	for (uint64_t end = time_mono_ms() + 20000; n != 1 && time_mono_ms() < end;) {
@@ -475,7 +475,7 @@ static void device_rules_hold(void)
 	struct iso_cgroup cg = ISO_CGROUP_INIT;
 	struct err e = {0};
 
-	CHECK_OK(iso_cgroup_create(path, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
 	CHECK(has(&cg, ISO_CTL_DEVICES));
 	CHECK_INT(run(&cg, try_devices, NULL), 0);
 	CHECK_OK(iso_cgroup_update(&cg, &more, &e), e);
@@ -495,9 +495,9 @@ static void leftovers_are_replaced(void)
 	struct iso_stats st;
 	struct err e = {0};
 
-	CHECK_OK(iso_cgroup_create(path, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
 	iso_cgroup_release(&cg); /* as if its maker had been killed */
-	CHECK_OK(iso_cgroup_create(path, NULL, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, NULL, 0, &cg, &e), e);
 	CHECK_OK(iso_cgroup_stats(&cg, &st, &e), e);
 	CHECK(st.pids_limit == UINT64_MAX);
 	iso_cgroup_release(&cg);
@@ -517,11 +517,11 @@ static void failure_leaves_nothing(void)
 	struct iso_cgroup cg = ISO_CGROUP_INIT;
 	struct err e = {0};
 
-	CHECK(iso_cgroup_create(path, &res, &cg, &e) < 0);
+	CHECK(iso_cgroup_create(path, &res, 0, &cg, &e) < 0);
 	CHECK(strstr(e.text, "cpuset.cpus") && strstr(e.text, "4000-5000"));
 	CHECK(!exists_anywhere(path));
 	CHECK(!cg.set && !cg.path);
-	CHECK_INT(iso_cgroup_create(path, &odd, &cg, &e), -EINVAL);
+	CHECK_INT(iso_cgroup_create(path, &odd, 0, &cg, &e), -EINVAL);
 	CHECK(!exists_anywhere(path));
 }
 
@@ -536,7 +536,7 @@ static void values_are_set_and_updated(void)
 	struct iso_cgroup cg = ISO_CGROUP_INIT;
 	struct err e = {0};
 
-	CHECK_OK(iso_cgroup_create(path, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
 	bool v2 = cg.mode == ISO_CGROUP_V2;
 	struct {
 		const char *v1, *v2, *first, *v2_first;
@@ -609,7 +609,7 @@ static void lower_limit_does_not_kill(void)
 	size_t little = MIB;
 
 	counter = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	CHECK_OK(iso_cgroup_create(path, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
 	pid_t pid = start(&cg, hold, &little, NULL);
 	for (uint64_t end = time_mono_ms() + 20000; !*counter && time_mono_ms() < end;)
 		usleep(1000);
@@ -629,11 +629,11 @@ static void unified_values(void)
 	struct iso_cgroup cg = ISO_CGROUP_INIT;
 	struct err e = {0};
 
-	CHECK(iso_cgroup_create(path, &res, &cg, &e) < 0);
+	CHECK(iso_cgroup_create(path, &res, 0, &cg, &e) < 0);
 	entries[0].key = (char *)"../pids.max";
-	CHECK(iso_cgroup_create(path, &res, &cg, &e) < 0);
+	CHECK(iso_cgroup_create(path, &res, 0, &cg, &e) < 0);
 	entries[0].key = (char *)"nonsense.max";
-	CHECK(iso_cgroup_create(path, &res, &cg, &e) < 0);
+	CHECK(iso_cgroup_create(path, &res, 0, &cg, &e) < 0);
 	CHECK(strstr(e.text, "nonsense.max") != NULL);
 	CHECK(!exists_anywhere(path));
 }
@@ -753,7 +753,7 @@ static void tmpfs_over_all(void)
 	own_mounts();
 	CHECK(!mount("none", "/sys/fs/cgroup", "tmpfs", 0, NULL));
 	CHECK(!mkdir("/sys/fs/cgroup/pids", 0755) && !mkdir("/sys/fs/cgroup/unified", 0755));
-	CHECK_INT(iso_cgroup_create(path, &res, &cg, &e), -ENODEV);
+	CHECK_INT(iso_cgroup_create(path, &res, 0, &cg, &e), -ENODEV);
 	CHECK(chdir("/sys/fs/cgroup") == 0 && stat(path, &st) < 0);
 	AUTO_FREE char *in_pids = str_fmt("pids/%s", path);
 	CHECK(stat(in_pids, &st) < 0);
@@ -769,14 +769,14 @@ static void tmpfs_over_one(void)
 
 	own_mounts();
 	CHECK(!mount("none", "/sys/fs/cgroup/pids", "tmpfs", 0, NULL));
-	CHECK_INT(iso_cgroup_create(path, &res, &cg, &e), -ENODEV);
+	CHECK_INT(iso_cgroup_create(path, &res, 0, &cg, &e), -ENODEV);
 	CHECK(strstr(e.text, "mounted over") != NULL);
 	CHECK(!exists_anywhere(path));
 	AUTO_FREE char *in_pids = str_fmt("/sys/fs/cgroup/pids/%s", path);
 	CHECK(stat(in_pids, &st) < 0);
 	/* A file below one of ours that is not cgroupfs is not written either. */
 	CHECK(!umount2("/sys/fs/cgroup/pids", MNT_DETACH));
-	CHECK_OK(iso_cgroup_create(path, NULL, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, NULL, 0, &cg, &e), e);
 	AUTO_FREE char *file = str_fmt("/sys/fs/cgroup/pids/%s/pids.max", path);
 	CHECK(!mount("/etc/hostname", file, NULL, MS_BIND, NULL));
 	CHECK_INT(iso_cgroup_update(&cg, &res, &e), -EXDEV);
@@ -803,7 +803,7 @@ static void as_nobody(void)
 	struct err e = {0};
 
 	CHECK(!setresgid(65534, 65534, 65534) && !setresuid(65534, 65534, 65534));
-	CHECK_OK(iso_cgroup_create(path, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
 	CHECK_INT(cg.hard, 0);
 	CHECK_INT(cg.mode, ISO_CGROUP_NONE);
 	CHECK(strstr(cg.soft_reason, "writable") != NULL);
@@ -835,7 +835,7 @@ static void delegated(void)
 	if (host_mode(&ctl) != ISO_CGROUP_V2)
 		view_v2();
 	AUTO_FREE char *session = str_fmt("%s/session", base);
-	CHECK_OK(iso_cgroup_create(session, NULL, &own, &e), e);
+	CHECK_OK(iso_cgroup_create(session, NULL, 0, &own, &e), e);
 	for (const char *const *f = (const char *const[]){"", "/cgroup.procs", "/cgroup.subtree_control", "/session",
 		     "/session/cgroup.procs", "/session/cgroup.subtree_control", NULL};
 		*f; f++) {
@@ -851,7 +851,7 @@ static void delegated(void)
 		AUTO_FREE char *want = str_fmt("%s/jail/web", base);
 
 		CHECK(!setresgid(65534, 65534, 65534) && !setresuid(65534, 65534, 65534));
-		CHECK_OK(iso_cgroup_create("jail/web", &res, &cg, &e), e);
+		CHECK_OK(iso_cgroup_create("jail/web", &res, 0, &cg, &e), e);
 		CHECK_STR(cg.path, want);
 		if (has(&cg, ISO_CTL_PIDS)) {
 			CHECK_OK(iso_cgroup_stats(&cg, &st, &e), e);
@@ -904,9 +904,9 @@ static void inner_processes(void)
 	host_mode(&ctl);
 	if (!(ctl & ISO_CTL_HUGETLB))
 		return; /* the lab has it */
-	CHECK_OK(iso_cgroup_create(base, &res, &cg, &e), e);
+	CHECK_OK(iso_cgroup_create(base, &res, 0, &cg, &e), e);
 	pid_t pid = start(&cg, do_pause, NULL, NULL);
-	CHECK_INT(iso_cgroup_create(below, &res, &leaf, &e), -ENODEV);
+	CHECK_INT(iso_cgroup_create(below, &res, 0, &leaf, &e), -ENODEV);
 	CHECK(strstr(e.text, "leaf groups only") != NULL);
 	CHECK_OK(iso_cgroup_kill(&cg, 20000, &e), e);
 	waitpid(pid, NULL, 0);

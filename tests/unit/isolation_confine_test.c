@@ -387,6 +387,10 @@ CHILD_TEST(labels_need_their_module)
 	if (access("/sys/kernel/security/apparmor", F_OK) < 0) {
 		EXPECT(iso_exec_label_apply(proc, "no-such-profile", NULL, &err) < 0);
 		EXPECT(strstr(err.text, "AppArmor") && strstr(err.text, "no-such-profile"));
+	} else {
+		EXPECT(iso_exec_label_apply(proc, "unconfined", NULL, &err) == 0);
+		EXPECT(iso_exec_label_apply(proc, "no-such-profile", NULL, &err) < 0);
+		EXPECT(strstr(err.text, "no-such-profile") != NULL);
 	}
 	if (access("/sys/fs/selinux/enforce", F_OK) < 0) {
 		EXPECT(iso_exec_label_apply(proc, NULL, "a:b:c:d", &err) < 0);

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "isolation/cgroup_int.h"
 #include "isolation/isolation.h"
 
 enum { ID_BASE = 0x70000000, IDS = 65536 };
@@ -245,6 +246,35 @@ TEST(a_missing_program_is_127_and_a_folder_126)
 	teardown(&f);
 }
 
+TEST(started_at_once_it_is_told_all_the_same)
+{
+	struct fixture f;
+	struct iso_jail j = ISO_JAIL_INIT;
+	int status = 0;
+
+	setup(&f, "exit 3");
+	f.o.start_now = true;
+	CHECK_INT(iso_create(&f.o, &j, &f.e), 0);
+	CHECK_INT(j.sync_fd, -1);
+	CHECK_INT(proc_wait(j.pidfd, &status), 0);
+	CHECK_INT(proc_exit_code(status), 3);
+	iso_jail_release(&j);
+	teardown(&f);
+	setup(&f, NULL);
+	strv_add(&f.spec.process->args, "nosuch");
+	f.o.start_now = f.o.init = true;
+	CHECK(iso_create(&f.o, &j, &f.e) < 0);
+	CHECK_INT(f.e.exit_code, 127);
+	teardown(&f);
+	setup(&f, NULL);
+	f.o.start_now = f.o.init = f.o.persist = true;
+	CHECK_INT(iso_create(&f.o, &j, &f.e), 0);
+	proc_signal(j.pidfd, SIGTERM);
+	CHECK_INT(proc_wait(j.pidfd, &status), 0);
+	iso_jail_release(&j);
+	teardown(&f);
+}
+
 TEST(a_missing_root_is_named)
 {
 	struct fixture f;
@@ -379,6 +409,124 @@ TEST(a_persistent_jail_lives_without_a_program_and_takes_execs)
 	CHECK(strstr(out, "CapEff:\t00000000000004fb\n") != NULL);
 	CHECK(strstr(out, "\n0 1 2") != NULL);
 	teardown(&f);
+}
+
+/* Every line of text ends with suffix. */
+static bool all_end(char *text, const char *suffix, size_t *ret_lines)
+{
+	char *save = NULL;
+	bool all = true;
+
+	*ret_lines = 0;
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save), ++*ret_lines)
+		all &= str_ends(l, suffix);
+	return all;
+}
+
+static bool comes_to_run(pid_t pid, const char *comm)
+{
+	AUTO_FREE char *path = str_fmt("/proc/%d/comm", (int)pid);
+	struct err e = {0};
+
+	for (uint64_t end = time_mono_ms() + 20000; time_mono_ms() < end; sched_yield()) {
+		AUTO_BUF struct buf b = {0};
+
+		if (file_read(AT_FDCWD, path, 64, &b, &e) < 0)
+			return false;
+		if (!strcmp(b.p, comm))
+			return true;
+	}
+	return false;
+}
+
+/* The program, and one that joins, are in the group everywhere, and see it as the top. */
+TEST(the_jail_is_in_its_control_groups)
+{
+	struct fixture f;
+	struct iso_jail j = ISO_JAIL_INIT, x = ISO_JAIL_INIT;
+	struct iso_cgroup cg = ISO_CGROUP_INIT, again = ISO_CGROUP_INIT;
+	struct spec_resources res = {.has_pids = true, .pids_limit = 20};
+	AUTO_FREE char *path = str_fmt("jailtest-%d-engine", (int)getpid());
+	AUTO_FREE char *out = NULL;
+	struct spec_process p;
+	pid_t *pids = NULL;
+	size_t n = 0, lines;
+	int status = 0;
+
+	setup(&f, "cat /proc/self/cgroup; exec sleep 60");
+	p = *f.spec.process;
+	p.args = (struct strv){0};
+	strv_add(&p.args, "/bin/cat");
+	strv_add(&p.args, "/proc/self/cgroup");
+	CHECK_INT(iso_cgroup_create(path, &res, 0, &cg, &f.e), 0);
+	f.o.cgroup = &cg;
+	CHECK_INT(iso_create(&f.o, &j, &f.e), 0);
+	CHECK_INT(iso_start(&j, &f.e), 0);
+	CHECK(comes_to_run(j.pid, "sleep\n"));
+	CHECK_INT(iso_cgroup_pids(&cg, &pids, &n, &f.e), 0);
+	CHECK(n == 1 && pids[0] == j.pid);
+	free(pids);
+	CHECK_INT(iso_cgroup_open(cg.path, &again, &f.e), 0);
+	struct iso_exec_opts xo = {.spec = &f.spec, .process = &p, .jail_pidfd = j.pidfd, .cgroup = &again,
+		.stdio = {-1, f.out[1], f.out[1]}};
+	CHECK_INT(iso_exec(&xo, &x, &f.e), 0);
+	CHECK_INT(proc_wait(x.pidfd, &status), 0);
+	iso_jail_release(&x);
+	CHECK_INT(iso_cgroup_kill(&cg, 20000, &f.e), 0);
+	CHECK_INT(proc_wait(j.pidfd, &status), 0);
+	CHECK_INT(iso_cgroup_destroy(&cg, &f.e), 0);
+	iso_jail_release(&j);
+	strv_release(&p.args);
+	out = said(&f);
+	CHECK(all_end(out, ":/", &lines));
+	CHECK_INT(lines, 2 * cg.set->n);
+	iso_cgroup_release(&cg);
+	iso_cgroup_release(&again);
+	teardown(&f);
+}
+
+/*
+ * Where the host's mounts are shared, nothing that the jail mounts into its root or into a
+ * volume comes back.
+ */
+TEST(no_mount_reaches_a_host_that_shares_its_mounts)
+{
+	static const char *const bind[] = {"rbind", NULL};
+	AUTO_FREE char *data = str_fmt("%s/data", top);
+	AUTO_FREE char *own = str_fmt("%s/own", top);
+	AUTO_BUF struct buf before = {0}, after = {0};
+	struct fixture f;
+	int status = 0;
+
+	copy_busybox(own);
+	mkdir(data, 0755);
+	fflush(stdout);
+	pid_t pid = fork();
+	if (!pid) {
+		test_failures = 0;
+		CHECK(!unshare(CLONE_NEWNS));
+		CHECK(!mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+		CHECK(!mount("none", data, "tmpfs", 0, NULL));
+		CHECK(!mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL));
+		AUTO_FREE char *sub = str_fmt("%s/sub", data);
+		mkdir(sub, 0755);
+		CHECK_INT(file_read(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, &before, &f.e), 0);
+		setup(&f, "mount | grep -c -e ' /proc ' -e ' /vol/sub '");
+		f.o.root = own;
+		f.o.overlay = NULL;
+		spec_add_mount(&f.spec, "/vol", "bind", data, bind);
+		spec_add_mount(&f.spec, "/vol/sub", "tmpfs", "tmpfs", NULL);
+		CHECK_INT(run(&f), 0);
+		AUTO_FREE char *out = said(&f);
+		CHECK_STR(out, "2\n");
+		teardown(&f);
+		CHECK_INT(file_read(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, &after, &f.e), 0);
+		CHECK_STR(after.p, before.p);
+		fflush(stdout);
+		_exit(test_failures != 0);
+	}
+	waitpid(pid, &status, 0);
+	CHECK_INT(status, 0);
 }
 
 TEST(a_terminal_is_the_jails_own)

@@ -41,10 +41,12 @@ static struct root root_new(const char *passwd, const char *group)
 
 static void root_release(struct root *r)
 {
+	/* From the directory itself: /tmp may be a mount of its own. */
+	AUTO_FD int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct err e;
 
 	close(r->fd);
-	CHECK_INT(path_rmtree(AT_FDCWD, r->path, &e), 0);
+	CHECK_INT(path_rmtree(tmp, r->path + strlen("/tmp/"), &e), 0);
 }
 #define AUTO_ROOT __attribute__((cleanup(root_release)))
 

@@ -1,0 +1,239 @@
+/*
+ * jail ls, and jls with FreeBSD's columns.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cli/attached.h"
+#include "cli/commands.h"
+#include "cli/each.h"
+#include "cli/table.h"
+
+struct ls_opts {
+	bool quiet, running;
+	int format;
+};
+
+const struct opt cmd_ls_options[] = {
+	OPT(struct ls_opts, running, 'r', "running", OPT_FLAG, NULL, "only those that run"),
+	OPT(struct ls_opts, quiet, 'q', "quiet", OPT_FLAG, NULL, "names only, one on a line"),
+	OPT_FORMAT(struct ls_opts),
+	OPT_END,
+};
+
+struct ls_row {
+	const char *name, *tier, *state, *root, *command;
+	char shown_state[32];
+	const char *shown;
+	uint32_t jid, restarts;
+	int32_t pid, supervisor, exit_code;
+	uint64_t age_s, created_ms, started_ms, stopped_ms;
+	bool ephemeral, persist, terminal, oom, soft;
+};
+
+static const struct column ls_columns[] = {
+	COLUMN(struct ls_row, name, "NAME", "name", COL_STR),
+	COLUMN(struct ls_row, jid, "JID", "jid", COL_U32),
+	COLUMN(struct ls_row, shown, "STATE", NULL, COL_STR),
+	COLUMN(struct ls_row, state, NULL, "state", COL_STR),
+	COLUMN(struct ls_row, tier, "TIER", "tier", COL_STR),
+	COLUMN(struct ls_row, pid, "PID", "pid", COL_I32),
+	COLUMN(struct ls_row, age_s, "SINCE", NULL, COL_AGE),
+	COLUMN(struct ls_row, root, "ROOT", "root", COL_STR),
+	COLUMN(struct ls_row, command, "COMMAND", "command", COL_STR),
+	COLUMN(struct ls_row, supervisor, NULL, "supervisor_pid", COL_I32),
+	COLUMN(struct ls_row, exit_code, NULL, "exit_code", COL_I32),
+	COLUMN(struct ls_row, restarts, NULL, "restarts", COL_U32),
+	COLUMN(struct ls_row, ephemeral, NULL, "ephemeral", COL_BOOL),
+	COLUMN(struct ls_row, persist, NULL, "persist", COL_BOOL),
+	COLUMN(struct ls_row, terminal, NULL, "terminal", COL_BOOL),
+	COLUMN(struct ls_row, oom, NULL, "oom_killed", COL_BOOL),
+	COLUMN(struct ls_row, soft, NULL, "soft_limits", COL_BOOL),
+	COLUMN(struct ls_row, created_ms, NULL, "created_ms", COL_U64),
+	COLUMN(struct ls_row, started_ms, NULL, "started_ms", COL_U64),
+	COLUMN(struct ls_row, stopped_ms, NULL, "stopped_ms", COL_U64),
+	COLUMN_END,
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Since when it is what it is: running, stopped, or only made. */
+static uint64_t age_s(const struct jail_info *info)
+{
+	uint64_t now = now_ms(), then = info->created_ms;
+
+	if (info_is_up(info) && info->started_ms)
+		then = info->started_ms;
+	else if (info->stopped_ms)
+		then = info->stopped_ms;
+	return then && then <= now ? (now - then) / 1000 : UINT64_MAX;
+}
+
+static void fill(struct ls_row *row, const struct jail_info *info)
+{
+	bool ended = info->state == JAIL_STOPPED;
+
+	*row = (struct ls_row){.name = info->name,
+		.tier = jail_tier_name(info->tier),
+		.state = jail_state_name(info->state),
+		.root = info->root,
+		.command = info->command,
+		.jid = info->jid,
+		.restarts = info->restarts,
+		.pid = info->init_pid > 0 ? info->init_pid : -1,
+		.supervisor = info->supervisor_pid > 0 ? info->supervisor_pid : -1,
+		.exit_code = ended ? info->exit_code : -1,
+		.age_s = age_s(info),
+		.created_ms = info->created_ms ? info->created_ms : UINT64_MAX,
+		.started_ms = info->started_ms ? info->started_ms : UINT64_MAX,
+		.stopped_ms = info->stopped_ms ? info->stopped_ms : UINT64_MAX,
+		.ephemeral = info->ephemeral,
+		.persist = info->persist,
+		.terminal = info->terminal,
+		.oom = info->oom,
+		.soft = info->soft_limits};
+	if (ended)
+		snprintf(row->shown_state, sizeof(row->shown_state), "%s (%d)%s", row->state,
+			info->exit_code, info->oom ? " oom" : "");
+	else
+		snprintf(row->shown_state, sizeof(row->shown_state), "%s%s", row->state,
+			info->oom ? " oom" : "");
+	row->shown = row->shown_state;
+}
+
+static void add_rows(
+	const struct ls_opts *o, const struct jail_info *infos, size_t n, struct buf *b)
+{
+	AUTO_FREE struct ls_row *rows = mem_new_array(n + 1, sizeof(*rows));
+
+	for (size_t i = 0; i < n; i++)
+		fill(&rows[i], &infos[i]);
+	table_add(ls_columns, rows, n, sizeof(*rows), o->format, b);
+}
+
+int cmd_ls_run(const struct command *cmd, int argc, char **argv, struct err *e)
+{
+	AUTO_ENV struct jail_env env = JAIL_ENV_INIT;
+	AUTO_FREE struct jail_info *infos = NULL;
+	AUTO_BUF struct buf b = {0};
+	struct ls_opts o = {0};
+	size_t n = 0;
+	int first = cli_parse(cmd, &o, argc, argv, e);
+
+	if (first < 0)
+		return first == CLI_DONE ? 0 : first;
+	if (jail_env_open(&env, e) < 0 ||
+		each_info(&env, argc - first, argv + first, o.running, &infos, &n, e) < 0)
+		return -e->code;
+	for (size_t i = 0; o.quiet && i < n; i++)
+		buf_addf(&b, "%s\n", infos[i].name);
+	if (!o.quiet)
+		add_rows(&o, infos, n, &b);
+	return cli_print(&b, e);
+}
+
+struct jls_opts {
+	bool names, quiet;
+	char *jail;
+	int format;
+};
+
+const struct opt cmd_jls_options[] = {
+	OPT(struct jls_opts, jail, 'j', "jail", OPT_STRING, "JAIL", "only this one"),
+	OPT(struct jls_opts, names, 'N', "names", OPT_FLAG, NULL, "names instead of jids"),
+	OPT(struct jls_opts, quiet, 'q', "quiet", OPT_FLAG, NULL, "only the first column"),
+	OPT_FORMAT(struct jls_opts),
+	OPT_END,
+};
+
+struct jls_row {
+	const char *name, *ip, *path;
+	char *hostname;
+	uint32_t jid;
+};
+static const struct column jls_columns[] = {
+	COLUMN(struct jls_row, jid, "JID", "jid", COL_U32),
+	COLUMN(struct jls_row, ip, "IP Address", "ipv4", COL_STR),
+	COLUMN(struct jls_row, hostname, "Hostname", "hostname", COL_STR),
+	COLUMN(struct jls_row, path, "Path", "path", COL_STR),
+	COLUMN_END,
+};
+static const struct column jls_name_columns[] = {
+	COLUMN(struct jls_row, name, "JID", "name", COL_STR),
+	COLUMN(struct jls_row, ip, "IP Address", "ipv4", COL_STR),
+	COLUMN(struct jls_row, hostname, "Hostname", "hostname", COL_STR),
+	COLUMN(struct jls_row, path, "Path", "path", COL_STR),
+	COLUMN_END,
+};
+
+/* The host name stands in the definition; a jail of jail_run may have gone meanwhile. */
+static char *hostname_of(struct jail_env *env, const struct jail_info *info)
+{
+	struct jail_def def = JAIL_DEF_INIT;
+	struct err ignored = {0};
+	char *name = NULL;
+
+	if (jail_definition(env, info->name, &def, &ignored) >= 0)
+		name = str_dup(def.hostname);
+	jail_def_release(&def);
+	return name ? name : str_dup(info->name);
+}
+
+static int jls_print(const struct jls_opts *o, struct jls_row *rows, size_t n, struct err *e)
+{
+	AUTO_BUF struct buf b = {0};
+
+	for (size_t i = 0; o->quiet && i < n; i++) {
+		if (o->names)
+			buf_addf(&b, "%s\n", rows[i].name);
+		else
+			buf_addf(&b, "%u\n", rows[i].jid);
+	}
+	if (!o->quiet)
+		table_add(o->names ? jls_name_columns : jls_columns, rows, n, sizeof(*rows),
+			o->format, &b);
+	return cli_print(&b, e);
+}
+
+static int jls(struct jls_opts *o, struct err *e)
+{
+	AUTO_ENV struct jail_env env = JAIL_ENV_INIT;
+	AUTO_FREE struct jail_info *infos = NULL;
+	AUTO_FREE struct jls_row *rows = NULL;
+	size_t n = 0;
+	int r;
+
+	if (jail_env_open(&env, e) < 0 ||
+		each_info(&env, o->jail ? 1 : 0, &o->jail, true, &infos, &n, e) < 0)
+		return -e->code;
+	rows = mem_new_array(n + 1, sizeof(*rows));
+	for (size_t i = 0; i < n; i++)
+		rows[i] = (struct jls_row){.name = infos[i].name,
+			.path = infos[i].root,
+			.jid = infos[i].jid,
+			.hostname = hostname_of(&env, &infos[i])};
+	r = jls_print(o, rows, n, e);
+	for (size_t i = 0; i < n; i++)
+		free(rows[i].hostname);
+	return r;
+}
+
+int cmd_jls_run(const struct command *cmd, int argc, char **argv, struct err *e)
+{
+	struct jls_opts o = {0};
+	int r = cli_parse(cmd, &o, argc, argv, e);
+
+	if (r >= 0)
+		r = cli_operands(cmd, argc - r, 0, 0, e);
+	if (r >= 0)
+		r = jls(&o, e);
+	free(o.jail);
+	return r == CLI_DONE ? 0 : r;
+}

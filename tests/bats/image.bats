@@ -1,0 +1,214 @@
+#!/usr/bin/env bats
+# Images come in, whole or not at all.
+
+setup() {
+  W=$(mktemp -d /var/tmp/jail-image-XXXXXX)
+  S=$W/store
+  FIXTURES=$BATS_TEST_DIRNAME/image_fixtures.py
+  [ -x "$JAIL_BUILD/jail-image" ] || { echo "jail-image is not built"; return 1; }
+}
+
+teardown() {
+  rm -rf "$W"
+}
+
+# image COMMAND ARGS...: never longer than a minute.
+image() {
+  local c=$1
+  shift
+  timeout 60 "$JAIL_BUILD/jail-image" "$c" --store "$S" --sync never "$@"
+}
+
+# The value of a key in the last line of the output that has it.
+value() {
+  python3 -c 'import json,sys
+v = [json.loads(l).get(sys.argv[1]) for l in sys.stdin if l.startswith("{")]
+v = [x for x in v if x is not None]
+print(v[-1] if not isinstance(v[-1], list) else "\n".join(v[-1]))' "$1"
+}
+
+# Nothing half-made: no layer but whole ones, nothing temporary, and the check passes.
+store_is_clean() {
+  [ -z "$(ls -A "$S/tmp")" ] || { ls -lR "$S/tmp"; return 1; }
+  image check
+}
+
+@test "image: an OCI layout is imported, listed, inspected and removed" {
+  python3 "$FIXTURES" good "$W"
+  run image import --name app:1 --tag v1 "$W/layout"
+  echo "$output"
+  [ "$status" -eq 0 ]
+  run image ls
+  [ "$status" -eq 0 ]
+  [ "$(echo "$output" | value name)" = localhost/app:1 ]
+  run image inspect app:1
+  [ "$status" -eq 0 ]
+  [ "$(echo "$output" | value cmd)" = /bin/tool ]
+  [ "$(echo "$output" | value user)" = 1000 ]
+  [ "$(echo "$output" | value volumes)" = /data ]
+  [ "$(echo "$output" | value lower | wc -l)" -eq 3 ] # two, and one that mends the implied tmp/
+  store_is_clean
+  run image rm app:1
+  [ "$status" -eq 0 ]
+  [ -z "$(ls -A "$S/layers")$(ls -A "$S/blobs/sha256")$(ls -A "$S/images")$(ls -A "$S/refs")" ]
+}
+
+@test "image: the layers make the right root under overlayfs" {
+  python3 "$FIXTURES" good "$W"
+  image import --name app:1 "$W/layout" --tag v1
+  lower=$(image inspect app:1 | value lower | paste -sd:)
+  mkdir "$W/m"
+  run unshare -m sh -c "mount -t overlay overlay -o lowerdir=$lower $W/m && cd $W/m && find . | sort &&
+    stat -c '%n %a %h' bin/tool tmp tmp/made && cat tmp/made2"
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" != *etc/old* && "$output" != *opt/gone* && "$output" != *.wh.* ]]
+  [[ "$output" == *"bin/tool 4755 1"* ]]
+  [[ "$output" == *"tmp 1777 "* ]] # the upper layer only implied it
+  [[ "$output" == *"tmp/made 644 2"* ]]
+  [[ "$output" == *hello* ]]
+}
+
+@test "image: what docker save wrote, and the tar of a root, are imported" {
+  python3 "$FIXTURES" good "$W"
+  run image import "$W/saved.tar"
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [ "$(echo "$output" | value name)" = docker.io/saved/app:7 ]
+  run image import --name plain --cmd sh --cmd -l -e A=b "$W/root.tar.gz"
+  echo "$output"
+  [ "$status" -eq 0 ]
+  run image inspect plain
+  [ "$(echo "$output" | value cmd)" = "$(printf 'sh\n-l')" ]
+  [ "$(echo "$output" | value env)" = A=b ]
+  store_is_clean
+}
+
+@test "image: an archive does not take a name that stands for another image" {
+  python3 "$FIXTURES" good "$W"
+  image import --name saved "$W/root.tar.gz"
+  image import "$W/saved.tar"
+  before=$(image inspect docker.io/saved/app:7 | value manifest)
+  run image import --name docker.io/saved/app:7 "$W/root.tar.gz"
+  [ "$status" -eq 125 ]
+  [[ "$output" == *"stands for another image"* ]]
+  [ "$(image inspect docker.io/saved/app:7 | value manifest)" = "$before" ]
+  image import --replace --name docker.io/saved/app:7 "$W/root.tar.gz"
+  [ "$(image inspect docker.io/saved/app:7 | value manifest)" != "$before" ]
+}
+
+@test "image: layers are stored once, and stay while another image has them" {
+  python3 "$FIXTURES" good "$W"
+  image import --name one --tag v1 "$W/layout"
+  image import --name two "$W/root.tar.gz"
+  [ "$(ls "$S/layers" | wc -l)" -eq 3 ] # base, top, mended; the tar of the root is the base layer
+  image rm one
+  [ "$(ls "$S/layers" | wc -l)" -eq 1 ]
+  image inspect two
+  store_is_clean
+}
+
+@test "image: hostile images are refused by a line that names the entry, and leave nothing" {
+  python3 "$FIXTURES" hostile "$W/cases"
+  echo alive >"$W/canary"
+  echo alive >/canary-$$
+  bad=0
+  for c in "$W"/cases/*; do
+    rm -rf "$S"
+    run image import --quiet --name evil --tag v1 --max-layer-size 32M "$c/layout"
+    expect=$(cat "$c/expect")
+    # JSON doubles the backslashes of what is made visible.
+    if [ "$status" -ne 125 ] || [[ "${output//\\\\/\\}" != *"$expect"* ]]; then
+      echo "$(basename "$c"): status $status: ${output:0:400} (wanted: $expect)"
+      bad=1
+    fi
+    [ -z "$(ls -A "$S/layers")$(ls -A "$S/tmp")$(ls -A "$S/refs")$(ls -A "$S/images")" ] ||
+      { echo "$(basename "$c") left something"; bad=1; }
+  done
+  [ "$(cat "$W/canary")" = alive ] && [ "$(cat /canary-$$)" = alive ] || bad=1
+  [ ! -e /canary ] || { rm -f /canary; bad=1; }
+  rm -f /canary-$$
+  [ "$bad" -eq 0 ]
+  store_is_clean
+  image gc
+  [ -z "$(ls -A "$S/blobs/sha256")$(ls -A "$S/partial")" ]
+}
+
+@test "image: killed at any system call of an import, the store is whole and the next import completes" {
+  python3 "$FIXTURES" good "$W"
+  # Every kind of call that changes the store, each of its first occurrences.
+  calls="mkdirat openat renameat unlinkat fchmod futimens linkat symlinkat mknodat pwrite64 write utimensat flock ftruncate"
+  done=0
+  for call in $calls; do
+    for n in 1 2 3 5 8 13; do
+      rm -rf "$S"
+      image import --quiet --name base "$W/root.tar.gz" >/dev/null
+      { timeout 60 strace -f -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$n \
+        "$JAIL_BUILD/jail-image" import --store "$S" --sync now --quiet --name app:1 --tag v1 "$W/layout"; } >/dev/null 2>&1 || done=$((done + 1))
+      run image check
+      # A name that is there leads to a whole image, killed or not.
+      [ "$status" -eq 0 ] || { echo "after $call $n: $output"; return 1; }
+      run image import --quiet --replace --name app:1 --tag v1 "$W/layout"
+      [ "$status" -eq 0 ] || { echo "again after $call $n: $output"; return 1; }
+      store_is_clean || { echo "after $call $n"; return 1; }
+      image inspect base >/dev/null
+    done
+  done
+  echo "$done kills" >&3
+  [ "$done" -ge 30 ]
+}
+
+@test "image: what was not on the disk when the power failed is dropped and can be pulled again" {
+  python3 "$FIXTURES" good "$W"
+  image import --name app:1 --tag v1 "$W/layout" # --sync never
+  [ -n "$(ls "$S/unsynced")" ]
+  # Another boot: the records say so by their names.
+  for f in "$S"/unsynced/*; do
+    mv "$f" "$S/unsynced/00000000000000000000000000000000-${f##*/????????????????????????????????-}"
+  done
+  run image inspect app:1
+  [ "$status" -eq 125 ]
+  [[ "$output" == *"pull it again"* ]]
+  [ -z "$(ls -A "$S/layers")$(ls -A "$S/unsynced")" ]
+  image import --replace --sync now --name app:1 --tag v1 "$W/layout"
+  [ -z "$(ls -A "$S/unsynced")" ]
+  store_is_clean
+}
+
+@test "image: imports side by side share the work and agree" {
+  python3 "$FIXTURES" good "$W"
+  pids=
+  for i in 1 2 3 4 5 6; do
+    image import --quiet --name "app:$i" --tag v1 "$W/layout" >"$W/out$i" 2>&1 &
+    pids="$pids $!"
+  done
+  for p in $pids; do wait "$p"; done
+  run image ls
+  [ "$(echo "$output" | grep -c '"event":"image"')" -eq 6 ]
+  [ "$(ls "$S/layers" | wc -l)" -eq 3 ]
+  store_is_clean
+}
+
+@test "image: a damaged blob is found, and removed when asked" {
+  python3 "$FIXTURES" good "$W"
+  image import --name app:1 --tag v1 "$W/layout"
+  b=$(ls -S "$S/blobs/sha256" | head -1)
+  echo x >>"$S/blobs/sha256/$b"
+  run image check
+  [ "$status" -eq 125 ]
+  [[ "$output" == *"$b"* ]]
+  image check --repair
+  store_is_clean
+  rm -rf "$S/layers/"*
+  run image check
+  [ "$status" -eq 125 ]
+  [[ "$output" == *"lacks its layer"* ]]
+}
+
+@test "image: a store of another user or readable by others is refused" {
+  python3 "$FIXTURES" good "$W"
+  mkdir -m 0755 "$S"
+  run image import --name a "$W/root.tar.gz"
+  [ "$status" -eq 125 ]
+  [[ "$output" == *"mode 0700"* ]]
+}
