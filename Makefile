@@ -116,10 +116,10 @@ $(1): tests/unit/$(notdir $(1)).c tests/unit/test.h $(call room_libs,$(call unit
 endef
 $(foreach u,$(UNITS),$(eval $(call unit_rule,$(u))))
 
-units: $(UNITS)
+units: $(UNITS) $(O)/jail-test-guest
 
 # Runs one program in a micro-VM without a manager: for the tests of monitor and agent together.
-$(O)/vm/guest: tests/vm/guest.c $(foreach r,agent isolation vm spec base,$(O)/lib$(r).a) $(O)/flags
+$(O)/jail-test-guest: tests/vm/guest.c $(foreach r,agent isolation vm spec base,$(O)/lib$(r).a) $(O)/flags
 	@mkdir -p $(@D)
 	@$(if $(filter 0,$(V)),echo "  TEST  $@")
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)

@@ -31,10 +31,11 @@ static int owner[2];
 static void once(void)
 {
 	struct err e;
-	int disk = memfd_create("disk", MFD_CLOEXEC);
+	int disk;
 
 	if (devices[0])
 		return;
+	disk = memfd_create("disk", MFD_CLOEXEC);
 	if (vm_memory_init(&mem, 64 << 20, &e) < 0 || loop_init(&loop, &e) < 0 ||
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, owner) < 0 ||
 		ftruncate(disk, 64 * 512) < 0 || vm_rng_init(&rng, &mem, &loop, &e) < 0 ||

@@ -2,7 +2,7 @@
  * Runs one program in a micro-VM and relays its output: the machine, the agent and the engine
  * together, without a manager.
  *
- *	guest VMM KERNEL-DIR AGENT-CPIO ROOT-IMAGE TYPE MEMORY-MIB CPUS [exec] PROGRAM [ARGUMENT...]
+ *	jail-test-guest VMM KERNEL-DIR AGENT-CPIO ROOT-IMAGE TYPE MEMORY-MIB CPUS [exec] PROGRAM [ARGUMENT...]
  *
  * The serial port goes to standard error.  With "exec" the jail's own program is "sleep" and
  * PROGRAM is executed beside it; with "tty" it gets a terminal.
