@@ -4,6 +4,7 @@
  *	jail-vmm --kernel vmlinux --initrd agent.cpio --memory 256M --cpus 2 --serial 1
  *	jail-vmm kernel linux-image.deb DIR	DIR/vmlinux, DIR/modules.cpio, DIR/release
  *	jail-vmm archive jail-agent agent.cpio
+ *	jail-vmm probe				exit 0: KVM here runs ordinary kernels
  *
  * Exit status: as exit.h says; 125 when the machine could not be made.
  */
@@ -22,6 +23,7 @@
 #include "vm/initramfs.h"
 #include "vm/kernel.h"
 #include "vm/machine.h"
+#include "vm/probe.h"
 
 struct options {
 	char *kernel, *append;
@@ -189,10 +191,17 @@ static int make_archive(char **argv, struct err *e)
 	return put(fd, argv[3], out.p, out.n, e);
 }
 
+static int probe(char **argv, struct err *e)
+{
+	(void)argv;
+	return vm_kvm_probe(e);
+}
+
 static const struct {
 	const char *name;
+	int argc;
 	int (*run)(char **argv, struct err *e);
-} modes[] = {{"kernel", make_kernel}, {"archive", make_archive}};
+} modes[] = {{"kernel", 4, make_kernel}, {"archive", 4, make_archive}, {"probe", 2, probe}};
 
 int main(int argc, char **argv)
 {
@@ -204,8 +213,8 @@ int main(int argc, char **argv)
 	struct err e = {0};
 	int r;
 
-	for (size_t i = 0; argc == 4 && i < ARRAY_SIZE(modes); i++)
-		if (!strcmp(argv[1], modes[i].name))
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(modes); i++)
+		if (argc == modes[i].argc && !strcmp(argv[1], modes[i].name))
 			return modes[i].run(argv, &e) < 0 ? fail(&e) : 0;
 	r = opt_parse(options_table, &o, argc, argv, OPT_PERMUTE, &e);
 	if (r == OPT_HELP) {
@@ -213,7 +222,7 @@ int main(int argc, char **argv)
 
 		opt_help(options_table, &help);
 		printf("usage: jail-vmm [options]\n       jail-vmm kernel PACKAGE|FILE DIR\n"
-		       "       jail-vmm archive AGENT FILE\n%s",
+		       "       jail-vmm archive AGENT FILE\n       jail-vmm probe\n%s",
 			help.p);
 		return 0;
 	}
