@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/capability.h>
 #include <sys/ioctl.h>
@@ -101,6 +102,9 @@ static const struct {
 	{SCMP_SYS(recvmsg), LOOP, -1, 0, 0},
 	{SCMP_SYS(shutdown), LOOP, -1, 0, 0},
 	{SCMP_SYS(fcntl), LOOP, -1, 0, 0},
+	/* QEMU, when it is the engine: the only child there is */
+	{SCMP_SYS(waitid), LOOP, -1, 0, 0},
+	{SCMP_SYS(pidfd_send_signal), LOOP, 1, ~0ull, SIGKILL},
 };
 
 static int add_rules(scmp_filter_ctx ctx, enum vm_thread kind)

@@ -22,6 +22,9 @@ static const struct {
 	{"virtio_ring", false},
 	{"virtio", false},
 	{"virtio_mmio", false},
+	{"virtio_pci_legacy_dev", true}, /* for QEMU only: the agent leaves them out elsewhere */
+	{"virtio_pci_modern_dev", true},
+	{"virtio_pci", true},
 	{"virtio_blk", false},
 	{"rng-core", true},
 	{"virtio-rng", true},

@@ -24,6 +24,7 @@
 #include "vm/kernel.h"
 #include "vm/machine.h"
 #include "vm/probe.h"
+#include "vm/qemu.h"
 
 struct options {
 	char *kernel, *append;
@@ -31,7 +32,11 @@ struct options {
 	uint64_t memory_bytes, n_cpus;
 	int64_t serial_fd, listen_fd, owner_fd;
 	bool stats;
+	int engine;
 };
+
+enum { ENGINE_AUTO, ENGINE_KVM, ENGINE_QEMU };
+static const char *const engines[] = {"auto", "kvm", "qemu", NULL};
 
 static const struct opt options_table[] = {
 	OPT(struct options, kernel, 'k', "kernel", OPT_STRING, "FILE", "flat ELF kernel to boot"),
@@ -49,6 +54,9 @@ static const struct opt options_table[] = {
 		"listening unix socket: streams to the guest's ports"),
 	OPT(struct options, owner_fd, 0, "vsock-owner", OPT_INT, "FD",
 		"seqpacket socket that receives the guest's streams"),
+	OPT(struct options, engine, 'e', "engine", OPT_CHOICE, "ENGINE",
+		"auto, kvm, or qemu (by emulation); auto takes kvm where it can run a kernel",
+		.choices = engines),
 	OPT(struct options, stats, 0, "stats", OPT_FLAG, NULL,
 		"print the number of exits at the end"),
 	OPT_END,
@@ -78,6 +86,30 @@ static struct vm_config_disk parse_disk(char *s)
 	return (struct vm_config_disk){.path = s, .read_only = read_only};
 }
 
+/* Said on standard error, which is where the choice is looked for when a machine is slow. */
+static int choose_engine(int asked)
+{
+	struct err why = {0};
+
+	if (asked != ENGINE_AUTO)
+		return asked;
+	if (vm_kvm_probe(&why) >= 0)
+		return ENGINE_KVM;
+	fprintf(stderr, "jail-vmm: engine qemu, by emulation: %s\n", why.text);
+	return ENGINE_QEMU;
+}
+
+static int report(int end, struct err *e)
+{
+	if (end < 0)
+		return end;
+	if (e->code)
+		fprintf(stderr, "jail-vmm: %s\n", e->text);
+	else if (end > VM_END_POWEROFF)
+		fprintf(stderr, "jail-vmm: the guest ended by %s\n", vm_end_names[end]);
+	return end;
+}
+
 static int run(const struct options *o, struct err *e)
 {
 	AUTO_FREE struct vm_config_disk *disks = mem_new_array(o->disks.n + 1, sizeof(*disks));
@@ -99,15 +131,14 @@ static int run(const struct options *o, struct err *e)
 		disks[i] = parse_disk(o->disks.v[i]);
 	if (!c.kernel)
 		return err_set(e, EINVAL, "no kernel given; use --kernel FILE");
+	if (choose_engine(o->engine) == ENGINE_QEMU)
+		return report(vm_qemu_run(&c, e), e);
 	if (vm_machine_new(&c, &m, e) < 0)
 		return -e->code;
 	end = vm_machine_run(m, e);
 	if (o->stats)
 		fprintf(stderr, "jail-vmm: %llu exits\n", (unsigned long long)vm_machine_exits(m));
-	if (e->code)
-		fprintf(stderr, "jail-vmm: %s\n", e->text);
-	else if (end > VM_END_POWEROFF)
-		fprintf(stderr, "jail-vmm: the guest ended by %s\n", vm_end_names[end]);
+	end = report(end, e);
 	vm_machine_free(m);
 	return end;
 }
