@@ -353,6 +353,8 @@ static int on_exec(
 	struct spec_process process = {0};
 	struct job *j;
 
+	if (!jail_job(s))
+		return err_set(e, ESRCH, "the jail is not running");
 	if (spec_process_load(f->body, f->body_bytes, &process, e) < 0)
 		return -e->code;
 	if (spec_process_check(&process, e) < 0 || !(j = job_new(s, c, f, e))) {
