@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -89,6 +90,7 @@ static const struct {
 	{SCMP_SYS(fallocate), LOOP, -1, 0, 0},
 	{SCMP_SYS(ioctl), LOOP, 1, ~0ull, BLKDISCARD},
 	{SCMP_SYS(ioctl), LOOP, 1, ~0ull, BLKZEROOUT},
+	{SCMP_SYS(ioctl), CPU, 1, ~0ull, TUNSETOFFLOAD}, /* when a driver starts */
 	{SCMP_SYS(epoll_wait), LOOP, -1, 0, 0},
 	{SCMP_SYS(epoll_pwait), LOOP, -1, 0, 0},
 	{SCMP_SYS(epoll_ctl), LOOP, -1, 0, 0},
