@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/netcfg.h"
 #include "agent/relay.h"
 #include "base/fd.h"
 #include "base/loop.h"
@@ -428,6 +429,21 @@ static int on_time(
 	return 0;
 }
 
+static int on_net(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
+{
+	struct netcfg net = {0};
+	int r = json_read_text(&netcfg_table, f->body, f->body_bytes, NULL, &net, e);
+
+	(void)s;
+	if (r >= 0)
+		r = netcfg_apply(&net, e);
+	json_release(&netcfg_table, &net);
+	if (r >= 0)
+		answer(c, &(struct wire_frame){.type = WIRE_OK});
+	return r;
+}
+
 static int on_ping(
 	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
@@ -456,6 +472,7 @@ static int (*const requests[WIRE_TYPES])(
 	[WIRE_SIGNAL] = on_signal,
 	[WIRE_RESIZE] = on_resize,
 	[WIRE_TIME] = on_time,
+	[WIRE_NET] = on_net,
 	[WIRE_PING] = on_ping,
 	[WIRE_POWEROFF] = on_poweroff,
 };

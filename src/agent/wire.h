@@ -46,6 +46,7 @@ enum wire_type {
 	WIRE_SIGNAL, /* id: job, arg: signal.  Host */
 	WIRE_RESIZE, /* id: job, arg: rows << 16 | columns.  Host */
 	WIRE_TIME, /* body: u64 nanoseconds since 1970.  Host */
+	WIRE_NET, /* body: struct netcfg as JSON.  Host */
 	WIRE_PING, /* answered by OK with the same arg.  Host */
 	WIRE_POWEROFF, /* the guest ends in order.  Host */
 	WIRE_OK, /* Guest, as are the rest */

@@ -93,7 +93,7 @@ static const struct {
 	{SCMP_SYS(ioctl), CPU, 1, ~0ull, TUNSETOFFLOAD}, /* when a driver starts */
 	{SCMP_SYS(epoll_wait), LOOP, -1, 0, 0},
 	{SCMP_SYS(epoll_pwait), LOOP, -1, 0, 0},
-	{SCMP_SYS(epoll_ctl), LOOP, -1, 0, 0},
+	{SCMP_SYS(epoll_ctl), CPU | LOOP, -1, 0, 0}, /* a driver resets its device */
 	{SCMP_SYS(getrandom), LOOP, -1, 0, 0},
 	/* sockets: those that come in, and pairs; none that could go out */
 	{SCMP_SYS(accept4), LOOP, -1, 0, 0},

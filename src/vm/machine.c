@@ -42,6 +42,8 @@ struct vm_machine {
 	struct vm_device *devices[VM_MMIO_DEVICES_MAX]; /* by slot; parts of what follows */
 	unsigned int n_devices;
 	struct vm_rng rng;
+	struct vm_balloon balloon;
+	struct vm_net net;
 	struct vm_vsock vsock;
 	struct vm_blk *blks;
 	size_t n_blks;
@@ -230,6 +232,12 @@ static int make_devices(struct vm_machine *m, const struct vm_config *c, struct 
 {
 	if (vm_rng_init(&m->rng, &m->mem, &m->loop, e) < 0 || attach(m, &m->rng.dev, e) < 0)
 		return -e->code;
+	if (vm_balloon_init(&m->balloon, &m->mem, &m->loop, e) < 0 ||
+		attach(m, &m->balloon.dev, e) < 0)
+		return -e->code;
+	if (c->network.fd >= 0 && (vm_net_init(&m->net, &c->network, &m->mem, &m->loop, e) < 0 ||
+					  attach(m, &m->net.dev, e) < 0))
+		return -e->code;
 	if (c->vsock_listen_fd >= 0 || c->vsock_owner_fd >= 0) {
 		struct vm_vsock_ends ends = {.cid = VM_VSOCK_GUEST_CID,
 			.listen_fd = c->vsock_listen_fd,
@@ -348,6 +356,7 @@ int vm_machine_new(const struct vm_config *c, struct vm_machine **ret, struct er
 		.kvm_fd = -1,
 		.loop = {.epoll_fd = -1},
 		.serial_irq = -1,
+		.net = {.fd = -1, .watch = {.fd = -1}},
 		.vsock = {.listen_fd = -1, .listen_watch = {.fd = -1}},
 		.end_lock = PTHREAD_MUTEX_INITIALIZER,
 		.end_event = -1,
@@ -433,6 +442,8 @@ void vm_machine_free(struct vm_machine *m)
 		vm_blk_release(&m->blks[i]);
 	free(m->blks);
 	vm_vsock_release(&m->vsock);
+	vm_net_release(&m->net);
+	vm_device_release(&m->balloon.dev);
 	vm_device_release(&m->rng.dev);
 	for (unsigned int i = 0; i < m->n_cpus; i++)
 		vm_cpu_release(&m->cpus[i].cpu);

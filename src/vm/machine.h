@@ -16,11 +16,13 @@
 
 #include "base/loop.h"
 #include "base/mem.h"
+#include "vm/balloon.h"
 #include "vm/blk.h"
 #include "vm/boot.h"
 #include "vm/kvm.h"
 #include "vm/memory.h"
 #include "vm/mmio.h"
+#include "vm/net.h"
 #include "vm/rng.h"
 #include "vm/serial.h"
 #include "vm/vsock.h"
@@ -40,6 +42,7 @@ struct vm_config {
 	unsigned int n_cpus;
 	const struct vm_config_disk *disks; /* n_disks: vda, vdb, ... */
 	size_t n_disks;
+	struct vm_net_link network; /* its fd -1: none; taken */
 	/* The guest's sockets (vsock.h); both -1: it has none. */
 	int vsock_listen_fd; /* taken */
 	int vsock_owner_fd; /* borrowed */

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/opt.h"
+#include "base/parse.h"
 #include "vm/confine.h"
 #include "vm/exit.h"
 #include "vm/initramfs.h"
@@ -27,7 +28,7 @@
 #include "vm/qemu.h"
 
 struct options {
-	char *kernel, *append;
+	char *kernel, *append, *tap;
 	struct strv initrds, disks;
 	uint64_t memory_bytes, n_cpus;
 	int64_t serial_fd, listen_fd, owner_fd;
@@ -50,6 +51,8 @@ static const struct opt options_table[] = {
 	OPT(struct options, n_cpus, 'c', "cpus", OPT_UINT, "N", "processors of the guest, 1 to 32"),
 	OPT(struct options, serial_fd, 's', "serial", OPT_INT, "FD",
 		"write the serial port to this descriptor"),
+	OPT(struct options, tap, 't', "tap", OPT_STRING, "FD,MAC",
+		"open tap device (with IFF_VNET_HDR) and the guest's address, 02:00:00:00:00:01"),
 	OPT(struct options, listen_fd, 0, "vsock-listen", OPT_INT, "FD",
 		"listening unix socket: streams to the guest's ports"),
 	OPT(struct options, owner_fd, 0, "vsock-owner", OPT_INT, "FD",
@@ -84,6 +87,29 @@ static struct vm_config_disk parse_disk(char *s)
 	if (read_only)
 		s[strlen(s) - 3] = '\0';
 	return (struct vm_config_disk){.path = s, .read_only = read_only};
+}
+
+/* "FD,02:00:00:00:00:01" */
+static int parse_tap(const char *s, struct vm_net_link *ret, struct err *e)
+{
+	AUTO_FREE char *text = str_dup(s);
+	char *comma = strchr(text, ',');
+	uint64_t fd;
+
+	if (!comma || strlen(comma + 1) != 17)
+		return err_set(e, EINVAL,
+			"tap '%s' is not a descriptor and an address, such as 5,02:00:00:00:00:01",
+			s);
+	*comma = '\0';
+	if (parse_u64(text, 0, 65535, &fd, e) < 0)
+		return err_prefix(e, "tap");
+	ret->fd = (int)fd;
+	ret->offload = true;
+	if (sscanf(comma + 1, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &ret->mac[0], &ret->mac[1],
+		    &ret->mac[2], &ret->mac[3], &ret->mac[4], &ret->mac[5]) != 6 ||
+		(ret->mac[0] & 1))
+		return err_set(e, EINVAL, "'%s' is not the address of one interface", comma + 1);
+	return 0;
 }
 
 /* Said on standard error, which is where the choice is looked for when a machine is slow. */
@@ -121,6 +147,7 @@ static int run(const struct options *o, struct err *e)
 		.n_cpus = (unsigned int)MIN(o->n_cpus, 1000),
 		.disks = disks,
 		.n_disks = o->disks.n,
+		.network = {.fd = -1},
 		.vsock_listen_fd = (int)o->listen_fd,
 		.vsock_owner_fd = (int)o->owner_fd,
 		.serial_fd = (int)o->serial_fd};
@@ -131,6 +158,8 @@ static int run(const struct options *o, struct err *e)
 		disks[i] = parse_disk(o->disks.v[i]);
 	if (!c.kernel)
 		return err_set(e, EINVAL, "no kernel given; use --kernel FILE");
+	if (o->tap && parse_tap(o->tap, &c.network, e) < 0)
+		return -e->code;
 	if (choose_engine(o->engine) == ENGINE_QEMU)
 		return report(vm_qemu_run(&c, e), e);
 	if (vm_machine_new(&c, &m, e) < 0)

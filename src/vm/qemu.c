@@ -106,6 +106,15 @@ static void add_devices(const struct qemu *q, const struct vm_config *c, struct 
 		strv_add(a, "-device");
 		strv_addf(a, "virtio-blk-pci,drive=disk%zu,serial=disk%zu", i, i);
 	}
+	if (c->network.fd >= 0) {
+		const uint8_t *m = c->network.mac;
+
+		strv_add(a, "-netdev");
+		strv_addf(a, "tap,id=net,fd=%d", c->network.fd);
+		strv_add(a, "-device");
+		strv_addf(a, "virtio-net-pci,netdev=net,romfile=,mac=%02x:%02x:%02x:%02x:%02x:%02x",
+			m[0], m[1], m[2], m[3], m[4], m[5]);
+	}
 	strv_add(a, "-chardev");
 	strv_addf(a, "socket,id=vsock,fd=%d", q->vhost_theirs);
 	strv_add(a, "-device");
@@ -149,8 +158,8 @@ static void build_argv(const struct qemu *q, const struct vm_config *c, struct s
 static void __attribute__((noreturn)) exec_qemu(const struct qemu *q, const struct vm_config *c)
 {
 	static char *const environment[] = {NULL};
-	int keep[DISKS_MAX + 3] = {q->kernel_fd, q->initrd_fd, q->vhost_theirs};
-	size_t n = 3;
+	int keep[DISKS_MAX + 4] = {q->kernel_fd, q->initrd_fd, q->vhost_theirs, c->network.fd};
+	size_t n = c->network.fd < 0 ? 3 : 4;
 	AUTO_STRV struct strv argv = {0};
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;

@@ -86,6 +86,15 @@ static void build_argv(const struct vm_start *o, int listen_fd, int owner_fd, st
 	}
 	if (o->append)
 		add_option(argv, "--append", o->append);
+	if (o->engine)
+		add_option(argv, "--engine", o->engine);
+	if (o->tap_fd >= 0) {
+		const uint8_t *m = o->tap_mac;
+
+		strv_add(argv, "--tap");
+		strv_addf(argv, "%d,%02x:%02x:%02x:%02x:%02x:%02x", o->tap_fd, m[0], m[1], m[2],
+			m[3], m[4], m[5]);
+	}
 	add_number(argv, "--vsock-listen", (uint64_t)listen_fd);
 	add_number(argv, "--vsock-owner", (uint64_t)owner_fd);
 	if (o->serial_fd >= 0)
@@ -98,7 +107,7 @@ exec_monitor(const struct vm_start *o, int listen_fd, int owner_fd)
 {
 	static char *const no_environment[] = {NULL};
 	AUTO_STRV struct strv argv = {0};
-	int keep[3] = {listen_fd, owner_fd, o->serial_fd};
+	int keep[4] = {listen_fd, owner_fd, o->serial_fd, o->tap_fd};
 	sigset_t none;
 	struct err e;
 

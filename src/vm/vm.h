@@ -2,9 +2,11 @@
  * A machine from outside: what the runtime front starts, holds and ends.
  *
  *	struct vm_handle h = VM_HANDLE_INIT;
- *	struct vm_start o = {.program = "/usr/libexec/jail/jail-vmm", .kernel_dir =
- *".../kernels/6.1", .agent_archive = ".../agent.cpio", .memory_bytes = 256 << 20, .n_cpus = 1,
- *		.socket_path = "/run/jail/web/vsock", .serial_fd = -1};
+ *	struct vm_start o = {.program = "/usr/libexec/jail/jail-vmm",
+ *		.kernel_dir = ".../kernels/6.1", .agent_archive = ".../agent.cpio",
+ *		.memory_bytes = 256 << 20, .n_cpus = 1,
+ *		.socket_path = "/run/jail/web/vsock", .serial_fd = -1, .tap_fd = -1,
+ *		.stderr_fd = -1};
  *
  *	r = vm_start(&o, &h, e);		the monitor runs
  *	fd = vm_await_guest(&h, 30000, e);	the agent has called: give fd to agent_adopt
@@ -42,6 +44,9 @@ struct vm_start {
 	unsigned int n_cpus; /* 1 to 32 */
 	const struct vm_disk *disks; /* vda, vdb, ... */
 	size_t n_disks;
+	int tap_fd; /* the guest's network, an open tap with IFF_VNET_HDR; -1: none */
+	uint8_t tap_mac[6]; /* of the guest's interface */
+	const char *engine; /* "kvm", "qemu", or NULL: kvm where it can run a kernel */
 	const char *socket_path; /* made here; at most 107 bytes */
 	int serial_fd; /* receives the serial port's output; -1: no serial port */
 	int stderr_fd; /* of the monitor; -1: the caller's */

@@ -2,7 +2,8 @@
  * Runs one program in a micro-VM and relays its output: the machine, the agent and the engine
  * together, without a manager.
  *
- *	jail-test-guest VMM KERNEL-DIR AGENT-CPIO ROOT-IMAGE TYPE MEMORY-MIB CPUS [exec] PROGRAM [ARGUMENT...]
+ *	jail-test-guest VMM KERNEL-DIR AGENT-CPIO ROOT-IMAGE TYPE MEMORY-MIB CPUS [exec] PROGRAM
+ *[ARGUMENT...]
  *
  * The serial port goes to standard error.  With "exec" the jail's own program is "sleep" and
  * PROGRAM is executed beside it; with "tty" it gets a terminal.
@@ -105,7 +106,9 @@ static int create(struct agent_session *s, const char *type, char **argv, unsign
 	fill_spec(&spec, argv, streams & WIRE_TERMINAL);
 	json = spec_print(&spec, JSON_COMPACT);
 	spec_release(&spec);
-	r = request(s, WIRE_ROOT, 0, root, e);
+	r = getenv("GUEST_NET") ? request(s, WIRE_NET, 0, getenv("GUEST_NET"), e) : 0;
+	if (r >= 0)
+		r = request(s, WIRE_ROOT, 0, root, e);
 	if (r >= 0)
 		r = agent_open(s, WIRE_CREATE, json, streams, job, e);
 	if (r >= 0)
@@ -169,7 +172,8 @@ int main(int argc, char **argv)
 	struct agent_session s = AGENT_SESSION_INIT;
 	AUTO_FREE char *path = str_fmt("/tmp/guest.%d", getpid());
 	struct vm_disk disk = {.read_only = true};
-	uint64_t mib, cpus;
+	const char *tap = getenv("GUEST_TAP"); /* a descriptor */
+	uint64_t mib, cpus, tap_number = 0;
 	struct err e = {0};
 	int fd, status = 0;
 
@@ -178,6 +182,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "guest: wrong arguments\n");
 		return 2;
 	}
+	if (tap && parse_u64(tap, 0, 1023, &tap_number, &e) < 0)
+		return 2;
 	disk.path = argv[4];
 	if (vm_start(&(struct vm_start){.program = argv[1],
 			     .kernel_dir = argv[2],
@@ -188,6 +194,8 @@ int main(int argc, char **argv)
 			     .disks = &disk,
 			     .n_disks = 1,
 			     .socket_path = path,
+			     .tap_fd = tap ? (int)tap_number : -1,
+			     .tap_mac = {2, 0, 0, 0, 0, 1},
 			     .serial_fd = 2,
 			     .stderr_fd = -1},
 		    &h, &e) < 0 ||
