@@ -74,6 +74,14 @@ int vm_stop(struct vm_handle *h, int timeout_ms, struct err *e) __attribute__((n
 /* Closes and removes; a machine that still runs ends. */
 void vm_handle_release(struct vm_handle *h) __attribute__((nonnull));
 
+/*
+ * Makes what a guest boots from out of a Debian kernel package, a bzImage or an ELF kernel: a
+ * directory below store, named after the kernel's release, that vm_start takes as kernel_dir.
+ * The file is read by program (jail-vmm), which confines itself first.  *ret_dir is owned.
+ */
+int vm_kernel_add(const char *program, const char *file, const char *store, char **ret_dir,
+	struct err *e) __attribute__((nonnull));
+
 /* The sentence for a monitor's wait status: "the guest switched itself off". */
 const char *vm_status_text(int status);
 
