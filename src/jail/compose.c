@@ -462,6 +462,16 @@ static int make_process(const struct jail_env *env, const struct jail_def *def, 
 	return 0;
 }
 
+/*
+ * A second stop behind the filter: inside there is room for no further user namespace, and
+ * without one no process holds the capability for the other kinds.
+ */
+static void forbid_namespaces(const struct jail_def *def, struct spec *spec)
+{
+	if (!strv_has(&def->allow, "userns"))
+		strmap_set(&spec->linux.sysctl, "user.max_user_namespaces", "0");
+}
+
 /* ---- seccomp ---- */
 
 static int load_profile(const char *path, struct spec_seccomp *ret, struct err *e)
@@ -578,6 +588,7 @@ static int build(const struct jail_env *env, const char *name, const struct jail
 		make_mounts(env, def, hostname, run_path, root_inside, c, e) < 0 ||
 		make_process(env, def, root_inside, c, e) < 0 || make_filter(env, def, c, e) < 0)
 		return -e->code;
+	forbid_namespaces(def, spec);
 	c->opts.spec = spec;
 	c->opts.root = c->root;
 	c->opts.filter = c->has_filter ? &c->filter : NULL;
