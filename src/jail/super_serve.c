@@ -133,6 +133,8 @@ static int serve(struct super *s, struct conn *c, const struct msg *m, char *tex
 	switch (m->kind) {
 	case MSG_EXEC:
 		return super_exec(s, c, m, text, n, fds, n_fds, ret_fd, e);
+	case MSG_PING:
+		return 0;
 	case MSG_CONSOLE:
 		return serve_console(s, c, m, ret_fd, e);
 	case MSG_SIGNAL:
