@@ -36,7 +36,8 @@ b" $'\033[31m' "$long" "$(printf 'a%.0s' $(seq 10000))" 'ü' 'a*' ':' '_x'; do
     refused run "$option" "$value" --root "$ROOT" -- true || { echo "$option $value"; false; }
     # The option, with '-' or in words, or the value.
     named=${option#--}
-    [[ ${stderr//-/ } == *"${named//-/ }"* || $stderr == *"'$value'"* ]] || { echo "does not name $option: $stderr"; false; }
+    lower=${stderr,,}
+    [[ ${lower//-/ } == *"${named//-/ }"* || $stderr == *"'$value'"* ]] || { echo "does not name $option: $stderr"; false; }
   done <<'END'
 --memory 12X
 --memory -1
