@@ -413,3 +413,25 @@ EOS
     [ "$status" -eq 6 ]
   done
 }
+
+@test "a plain user runs a container without help" {
+  plain="$T/plain"
+  mkdir -p "$plain/b/rootfs"
+  cp -a "$W/rootfs/." "$plain/b/rootfs/"
+  chmod 755 "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR" "$(dirname "$BATS_TEST_TMPDIR")"
+  cp "${JAIL_OCI:-$JAIL}" "$plain/jail-oci"
+  chown -R 4321:4321 "$plain"
+  as() { setpriv --reuid=4321 --regid=4321 --clear-groups env -i XDG_RUNTIME_DIR="$plain/run" PATH=/usr/bin:/bin "$@"; }
+  as mkdir -m 700 "$plain/run"
+  as sh -c "cd $plain/b && ../jail-oci spec --rootless"
+  python3 "$OCI_PY" edit "$plain/b/config.json" "c['process']['terminal']=False" \
+    "c['process']['args']=['sh','-c','id -u; cat /proc/self/uid_map; exit 4']"
+  chown 4321:4321 "$plain/b/config.json"
+  run as "$plain/jail-oci" run --bundle "$plain/b" u1
+  echo "$output"
+  [ "$status" -eq 4 ]
+  [ "${lines[0]}" = 0 ]
+  [ "$(echo ${lines[1]})" = "0 4321 1" ]
+  [ -d "$plain/run/jail/oci" ]
+  [ -z "$(as "$plain/jail-oci" list -q)" ]
+}
