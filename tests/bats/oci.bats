@@ -120,13 +120,22 @@ is() { [ "$(status_of "$1")" = "$2" ]; }
 @test "what cannot be executed says so in the words that engines look for" {
   bundle x1 "c['process']['args']=['/nonexistent']"
   run -1 oci create --bundle "$B" x1
-  [[ "${output,,}" == *"'/nonexistent': no such file or directory"* ]]
+  [[ "$output" == *"'/nonexistent': no such file or directory"* ]]
   bundle x1 "c['process']['args']=['nonexistent']"
   run -1 oci create --bundle "$B" x1
   [[ "$output" == *"'nonexistent': executable file not found in \$PATH"* ]]
   bundle x1 "c['process']['args']=['/etc']"
   run -1 oci create --bundle "$B" x1
-  [[ "${output,,}" == *"'/etc': permission denied"* ]]
+  [[ "$output" == *"'/etc': permission denied"* ]]
+}
+
+@test "a capability that cannot be granted is a warning" {
+  bundle cap1 "c['process']['args']=['sh','-c','while read -r k v; do [ \$k = CapBnd: ] && echo \$v; done </proc/self/status; true']" \
+    "c['process']['capabilities']={k:['CAP_KILL','CAP_SYS_RESOURCE','CAP_OF_2040'] for k in ('bounding','effective','permitted')}"
+  run --separate-stderr capsh --drop=cap_sys_resource -- -c "exec $W/bin/jail-oci --root $ROOT run --bundle $B cap1"
+  [ "$status" -eq 0 ]
+  [ "$output" = 0000000000000020 ]
+  [[ "$stderr" == *"warning"*"CAP_SYS_RESOURCE"* ]]
 }
 
 @test "a malformed configuration is one line naming the path, also in the JSON log" {
@@ -143,7 +152,7 @@ is() { [ "$(status_of "$1")" = "$2" ]; }
   [[ "$output" == *"not JSON at line 2, column 1"* ]]
   rm "$B/config.json"
   run -1 oci create --bundle "$B" m1
-  [[ "$output" == *"config.json"*"No such file"* ]]
+  [[ "$output" == *"config.json"*"no such file"* ]]
   bundle m1 "c['vm']={'kernel':{'path':'/k'}}"
   run -1 oci create --bundle "$B" m1
   [[ "$output" == *"vm: "* ]]
