@@ -106,7 +106,8 @@ static void say(const struct front *f, const char *level, const char *msg)
 	/* Nothing can be done when even this cannot be written. */
 	if (fd >= 0)
 		(void)fd_write_full(fd, line, strlen(line));
-	if (!f->log || strcmp(f->log, "/dev/stderr") != 0)
+	/* With a log, standard error may be the container's own: only the end of all is told there. */
+	if (!f->log || (strcmp(f->log, "/dev/stderr") != 0 && !strcmp(level, "error")))
 		(void)fd_write_full(STDERR_FILENO, plain, strlen(plain));
 }
 
