@@ -21,7 +21,7 @@
 #define TMPFS_DEFAULT      (64ull << 20)
 #define LAYER_DEFAULT      (2ull << 30)
 #define PATH_DEFAULT       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-enum { NOFILE_SOFT = 1024, NOFILE_HARD = 20000, PROFILE_BYTES_MAX = 4 << 20, OOM_SCORE = 200 };
+enum { NOFILE_SOFT = 1024, NOFILE_HARD = 20000, PROFILE_BYTES_MAX = 4 << 20 };
 
 /* ---- namespaces and ids ---- */
 
@@ -136,8 +136,8 @@ static int write_generated(int dir, const char *name, const char *text, struct e
  * /etc/hosts and /etc/hostname are bound read-only from files that we make: never written
  * through a path of the root's, and nothing inside can grow them.  Roots without /etc get none.
  */
-static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path, const char *root,
-	struct spec *spec, struct err *e)
+static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path,
+	const char *root, struct spec *spec, struct err *e)
 {
 	static const char *const options[] = {"bind", "ro", "nosuid", "nodev", "noexec", NULL};
 	AUTO_FREE char *hosts =
@@ -456,9 +456,9 @@ static int make_process(const struct jail_env *env, const struct jail_def *def, 
 	compose_caps(def, p);
 	add_rlimits(&def->limits, p);
 	p->no_new_privileges = true;
-	/* When the host itself runs out of memory a jail goes before what keeps it. */
+	/* Where the host runs out of memory, it is to take a jail before anything of its own. */
 	p->has_oom_score_adj = true;
-	p->oom_score_adj = OOM_SCORE;
+	p->oom_score_adj = JAIL_OOM_SCORE;
 	return 0;
 }
 

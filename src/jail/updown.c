@@ -255,7 +255,8 @@ static int create_do(struct up *u, struct err *e)
 
 	o->cgroup = &u->cg;
 	o->trace = u->trace;
-	o->start_now = true; /* no row between create and start needs the program to wait */
+	/* Nothing is attached between the two yet: start does the rest. */
+	o->start_now = true;
 	for (int i = 0; i < 3; i++)
 		o->stdio[i] = u->program_fd[i];
 	u->c->spec.process->console_size.height = u->rows ? u->rows : 24;
@@ -294,7 +295,7 @@ static void create_undo(struct up *u)
 
 static int start_do(struct up *u, struct err *e)
 {
-	int r = u->jail.sync_fd >= 0 ? iso_start(&u->jail, e) : 0;
+	int r = u->c->opts.start_now ? 0 : iso_start(&u->jail, e);
 
 	/* The program holds its own copies now; ours would keep its pipes from ending. */
 	for (int i = 0; i < 3; i++)
