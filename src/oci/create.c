@@ -118,8 +118,6 @@ static int check_spec(const struct creation *cr, struct err *e)
 	if (!spec_ns(spec, SPEC_NS_MOUNT))
 		return err_set(
 			e, EINVAL, "linux.namespaces: a namespace of type 'mount' is required");
-	if (spec->linux.n_net_devices)
-		return err_set(e, EOPNOTSUPP, "linux.netDevices: moving devices is not supported");
 	for (size_t i = 0; s && i < s->n_syscalls; i++)
 		if (s->syscalls[i].action == SPEC_ACT_NOTIFY && !s->listener_path)
 			return err_set(e, EINVAL,
@@ -327,6 +325,8 @@ static int on_runtime_hooks(void *ctx, pid_t pid, struct err *e)
 
 	cr->born = true;
 	container_set_process(&cr->c, pid);
+	if (net_devices_move(&cr->c.spec, pid, e) < 0)
+		return -e->code;
 	if (container_save(&cr->c, e) < 0 ||
 		run_hooks(&cr->c, SPEC_HOOK_PRESTART, OCI_CREATING, e) < 0)
 		return -e->code;

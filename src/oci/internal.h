@@ -89,6 +89,9 @@ void drop_capabilities_not_held(struct container *c, struct spec_capabilities *c
 /* criu.c: *ret is the pid of the restored first process, nobody's child */
 int criu_restore(struct container *c, const struct oci_criu_opts *x, pid_t *ret, struct err *e);
 
+/* netdev.c */
+int net_devices_move(const struct spec *spec, pid_t pid, struct err *e);
+
 /* hooks.c */
 int run_hooks(
 	const struct container *c, enum spec_hook_kind kind, enum oci_status status, struct err *e);

@@ -449,3 +449,19 @@ EOS
   [ -d "$plain/run/jail/oci" ]
   [ -z "$(as "$plain/jail-oci" list -q)" ]
 }
+
+@test "a network device moves in with its addresses" {
+  bundle d1 "c['linux']['netDevices']={'jt0':{'name':'eth7'},'jt1':{}}" \
+    "c['process']['args']=['sh','-c','ip -o addr; exit 3']" "c['process']['capabilities']={}"
+  ln -sf busybox "$B/rootfs/bin/ip"
+  # In a network of the test's own: the host's is not touched.
+  run unshare -n sh -c "ip link add jt0 type veth peer name jt1 && ip addr add 10.99.0.1/24 dev jt0 && ip addr add fd99::1/64 dev jt0 &&
+    $W/bin/jail-oci --root $ROOT run --bundle $B d1; echo rc=\$?; ip -o link"
+  echo "$output"
+  [[ "$output" == *"eth7 "*"inet 10.99.0.1/24"* ]]
+  [[ "$output" == *"eth7 "*"inet6 fd99::1/64"* ]]
+  [[ "$output" == *"rc=3"* ]]
+  run unshare -n "$W/bin/jail-oci" --root "$ROOT" run --bundle "$B" d1
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"linux.netDevices: there is no interface 'jt0'"* ]]
+}
