@@ -157,6 +157,7 @@ static int go(int sock, int *ret_notify, struct err *e)
 		if (kind == SYNC_NOTIFY && ret_notify) {
 			fd_close(ret_notify);
 			*ret_notify = fd;
+			fd = -1; /* not ours any more when end of file leaves it as it is */
 			continue;
 		}
 		fd_close(&fd);

@@ -37,6 +37,9 @@ int client_request(int sock, const struct msg *m, const void *extra, size_t n_ex
 	__attribute__((nonnull(2, 7, 9)));
 int client_answer(int sock, struct msg *ret, int *ret_fd, struct err *e)
 	__attribute__((nonnull(2, 4)));
+/* What one enters a running jail by; owned, entry_release. */
+int client_entry(int sock, struct entry_fds *ret, struct err *e) __attribute__((nonnull));
+void entry_release(struct entry_fds *f) __attribute__((nonnull));
 int client_hello(int sock, struct msg_record *ret, struct err *e) __attribute__((nonnull));
 
 #endif

@@ -136,8 +136,8 @@ static int write_generated(int dir, const char *name, const char *text, struct e
  * /etc/hosts and /etc/hostname are bound read-only from files that we make: never written
  * through a path of the root's, and nothing inside can grow them.  Roots without /etc get none.
  */
-static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path, const char *root,
-	struct spec *spec, struct err *e)
+static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path,
+	const char *root, struct spec *spec, struct err *e)
 {
 	static const char *const options[] = {"bind", "ro", "nosuid", "nodev", "noexec", NULL};
 	AUTO_FREE char *hosts =
@@ -456,7 +456,20 @@ static int make_process(const struct jail_env *env, const struct jail_def *def, 
 	compose_caps(def, p);
 	add_rlimits(&def->limits, p);
 	p->no_new_privileges = true;
+	/* Where the host runs out of memory, it is to take a jail before anything of its own. */
+	p->has_oom_score_adj = true;
+	p->oom_score_adj = JAIL_OOM_SCORE;
 	return 0;
+}
+
+/*
+ * A second stop behind the filter: inside there is room for no further user namespace, and
+ * without one no process holds the capability for the other kinds.
+ */
+static void forbid_namespaces(const struct jail_def *def, struct spec *spec)
+{
+	if (!strv_has(&def->allow, "userns"))
+		strmap_set(&spec->linux.sysctl, "user.max_user_namespaces", "0");
 }
 
 /* ---- seccomp ---- */
@@ -575,6 +588,7 @@ static int build(const struct jail_env *env, const char *name, const struct jail
 		make_mounts(env, def, hostname, run_path, root_inside, c, e) < 0 ||
 		make_process(env, def, root_inside, c, e) < 0 || make_filter(env, def, c, e) < 0)
 		return -e->code;
+	forbid_namespaces(def, spec);
 	c->opts.spec = spec;
 	c->opts.root = c->root;
 	c->opts.filter = c->has_filter ? &c->filter : NULL;

@@ -413,22 +413,22 @@ static void make_quiet(struct jail_def *def)
 }
 
 static int visit_up(const struct starting *g,
-	int (*fn)(int, const struct jail_cp_opts *, uint64_t *, struct err *),
+	int (*fn)(const struct entry_fds *, const struct jail_cp_opts *, uint64_t *, struct err *),
 	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
 {
 	struct jail_attach a = JAIL_ATTACH_INIT;
 	struct msg answer;
 	struct err none = {0};
 	uint64_t bytes = 0;
-	int init = -1, status, r;
+	struct entry_fds in = {-1, -1, -1};
+	int status, r;
 
 	if (bring_up(g, &a, e) < 0)
 		return -e->code;
-	r = client_request(
-		a.ctl_fd, &(struct msg){.kind = MSG_PIDFD}, NULL, 0, NULL, 0, &answer, &init, e);
+	r = client_entry(a.ctl_fd, &in, e);
 	if (!r)
-		r = fn(init, o, &bytes, e);
-	fd_close(&init);
+		r = fn(&in, o, &bytes, e);
+	entry_release(&in);
 	if (client_request(a.ctl_fd, &(struct msg){.kind = MSG_STOP, .flag = 1}, NULL, 0, NULL, 0,
 		    &answer, NULL, &none) == 0)
 		while (waitpid(a.supervisor, &status, 0) < 0 && errno == EINTR)
@@ -440,7 +440,8 @@ static int visit_up(const struct starting *g,
 }
 
 int jail_visit(struct jail_env *env, const char *which,
-	int (*fn)(int init_pidfd, const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e),
+	int (*fn)(const struct entry_fds *in, const struct jail_cp_opts *o, uint64_t *ret_bytes,
+		struct err *e),
 	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
 {
 	struct jail_def def = JAIL_DEF_INIT;

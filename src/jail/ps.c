@@ -87,6 +87,9 @@ static void command_of(int dir, const char *stat, struct jail_proc *p)
 		for (size_t i = 0; i + 1 < b.n; i++)
 			if (!b.p[i])
 				b.p[i] = ' ';
+		/* A process that has set its title leaves the room behind it as blanks. */
+		for (size_t i = strlen(b.p); i > 0 && b.p[i - 1] == ' '; i--)
+			b.p[i - 1] = 0;
 		shown = str_visible(b.p);
 		snprintf(p->command, sizeof(p->command), "%s", shown);
 		return;

@@ -153,7 +153,7 @@ inside() { jail run --root "$ROOT" -- "$@"; }
 # here as well shows nothing, so each security test first succeeds here.
 weakly() {
   timeout -k 2 60 unshare --mount --pid --fork --uts --ipc \
-    sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$ROOT" "$@"
+    sh -c 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"' "$ROOT" "$@"
 }
 
 # eventually SECONDS COMMAND...: tries until it succeeds.

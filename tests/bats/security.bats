@@ -69,8 +69,10 @@ field() { awk -v k="$1:" '$1 == k {print $2}'; }
 }
 
 @test "A7 oom score, umask, signal mask and limits are the jail's, not the caller's" {
+  own=$(inside cat /proc/self/oom_score_adj)
   run bash -c 'echo 500 >/proc/self/oom_score_adj; umask 0; trap "" TERM; ulimit -c unlimited 2>/dev/null; "$JAIL" run --root "$ROOT" -- sh -c "cat /proc/self/oom_score_adj; umask; ulimit -c; grep SigIgn /proc/self/status"'
-  [ "${lines[0]}" = 0 ]
+  [ "$own" -lt 500 ]
+  [ "${lines[0]}" = "$own" ]
   [ "${lines[1]}" = 0022 ]
   [ "${lines[2]}" = 0 ]
   [[ ${lines[3]} == *0000000000000000 ]]
@@ -136,16 +138,17 @@ field() { awk -v k="$1:" '$1 == k {print $2}'; }
 @test "C8 masks cannot be peeled" {
   run weakly sh -c 'mkdir -p /x && mount -t proc proc /x && echo mounted'
   [ "$output" = mounted ]
-  run inside sh -c 'for m in $(cut -d" " -f5 /proc/self/mountinfo); do umount $m && echo "un $m"; umount -l $m && echo "unl $m"; mount -o remount,rw $m && echo "re $m"; done 2>/dev/null; mkdir /tmp/x; mount -t proc proc /tmp/x && echo proc; mount --bind /proc /tmp/x && echo bind; mount -t sysfs none /tmp/x && echo sysfs; mount -t tmpfs none /tmp/x && echo tmpfs; echo end' 
-  [ "$(tail -n 1 <<<"$output")" = end ]
-  [[ $output != *un\ * && $output != *unl\ * && $output != *re\ * ]]
-  [[ $output != *$'\n'proc* && $output != *$'\n'bind* && $output != *$'\n'sysfs* && $output != *$'\n'tmpfs* ]]
+  # Each success is a line that begins with GOT.
+  run inside sh -c 'for m in $(cut -d" " -f5 /proc/self/mountinfo); do umount $m && echo "GOT umount $m"; umount -l $m && echo "GOT lazy $m"; mount -o remount,rw $m && echo "GOT remount $m"; done
+    mkdir /tmp/x; mount -t proc proc /tmp/x && echo GOT proc; mount --bind /proc /tmp/x && echo GOT bind; mount -t sysfs none /tmp/x && echo GOT sysfs; mount -t tmpfs none /tmp/x && echo GOT tmpfs; echo end'
+  [ "${lines[-1]}" = end ]
+  [ "$(grep -c '^GOT' <<<"$output")" = 0 ]
 }
 
 @test "C13 names of processes are shown with escapes made visible" {
   up web
-  "$JAIL" exec web sh -c 'exec -a "$(printf "\033[2Jevil\nline")" sleep 1003 2>/dev/null || { cp /bin/busybox /tmp/sleep; exec /tmp/sleep 1003 "$(printf "\033[2Jevil")"; }' >/dev/null 2>&1 &
-  eventually 10 eval 'jail ps web | grep -q 1003'
+  "$JAIL" exec web sh -c 'n="/tmp/$(printf "\033[2Jevil\nline")"; cp /bin/busybox "$n.sleep"; ln -s "$n.sleep" /tmp/sleep; cp /t/probe_procs "$n"; exec "$n" stubborn' >/dev/null 2>&1 &
+  eventually 10 eval 'jail ps web | grep -q evil'
   run jail ps web
   [[ $output != *$'\033'* ]]
   run jail ps --format json web
@@ -161,12 +164,10 @@ field() { awk -v k="$1:" '$1 == k {print $2}'; }
   eventually 10 grep -q watching "$W/watch"
   for _ in $(seq 30); do jail exec web true; done
   wait $watcher
-  run grep -v watching "$W/watch"
-  # What it may see of another program of its own jail is that program's own root and folder;
-  # never a trace, never a descriptor that a joiner holds.
-  [[ $output != *ptrace* ]]
-  [[ $output != *"fd/3"* ]]
-  [[ $output != *mem* ]]
+  # It may look into the programs of its own jail; never trace, and never see what joins: a line
+  # of the watch is "PID THING EXECUTABLE".
+  run awk '$2 == "ptrace" || ($1 != "watching" && $3 !~ /^\/(bin|t)\//)' "$W/watch"
+  [ -z "$output" ]
 }
 
 @test "D1 control: without confinement the same watcher traces" {
@@ -266,7 +267,8 @@ field() { awk -v k="$1:" '$1 == k {print $2}'; }
     [ "$status" -eq 125 ] || { echo "$kind: $status $output"; false; }
     [[ $stderr != *root:* ]]
     run timeout -k 2 20 "$JAIL" run --root "$W/e6" -u 1000 -- true
-    [ "$status" -eq 0 ] || { echo "$kind by number: $output"; false; }
+    [ "$status" -eq 0 ] || [ "$status" -eq 125 ] || { echo "$kind by number: $output"; false; }
+    [[ $output != *root:* ]]
   done
 }
 
@@ -291,8 +293,10 @@ field() { awk -v k="$1:" '$1 == k {print $2}'; }
 
 @test "E10 the state is the caller's and closed to others" {
   up web
-  run find "$JAIL_STATE_DIR" "$JAIL_RUN_DIR" -maxdepth 3 -type f -perm /077
+  # Closed at the top; below, only what the jail itself is shown may be read by its users.
+  run find "$JAIL_STATE_DIR" "$JAIL_RUN_DIR" -maxdepth 3 -type f -perm /077 ! -name hosts ! -name hostname
   [ -z "$output" ]
+  [ "$(stat -c %a "$JAIL_RUN_DIR")" = 700 ]
   [ "$(stat -c %a "$JAIL_STATE_DIR")" = 700 ]
   base=$(awk '{print $2}' "/proc/$(pid_of web)/uid_map")
   run find "$JAIL_STATE_DIR" "$JAIL_RUN_DIR" -uid "$base" -name '*.json'
@@ -464,7 +468,7 @@ time.sleep(60)" &
 @test "devices: none can be made or opened beyond the six" {
   run inside /t/probe_world mknod
   [ -z "$(awk '/^open-/ && $2 == 0' <<<"$output")" ] || { echo "$output"; false; }
-  run inside sh -c 'cd /dev; for f in *; do [ -c $f ] && echo $f; done'
+  run inside sh -c 'cd /dev; for f in *; do [ -L $f ] || [ ! -c $f ] || echo $f; done'
   for f in $output; do
     case $f in null | zero | full | random | urandom | tty | ptmx | console) ;; *) echo "$f"; false ;; esac
   done

@@ -226,6 +226,46 @@ TEST(a_killed_holder_frees_its_locks)
 	jail_env_release(&env);
 }
 
+/* A child that keeps the mapping, as a supervisor does, does not keep its dead parent's lock. */
+TEST(a_mapping_holds_no_lock)
+{
+	struct jail_env env = open_env();
+	uint32_t slot = claim(&env, "mapped", 0);
+	struct err e = {0};
+	int ready[2], status;
+	pid_t pid, heir = 0;
+
+	CHECK_INT(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		struct jail_env own = JAIL_ENV_INIT;
+
+		if (jail_env_open(&own, &e) < 0 || idx_slot_lock(own.index, slot, 0, &e) < 0)
+			_exit(1);
+		heir = fork();
+		if (!heir) {
+			fd_close(&own.index->fd);
+			heir = getpid();
+			if (write(ready[1], &heir, sizeof(heir)) != sizeof(heir))
+				_exit(1);
+			pause();
+		}
+		pause();
+	}
+	CHECK_INT(fd_read_full(ready[0], &heir, sizeof(heir)), sizeof(heir));
+	CHECK_INT(idx_slot_lock(env.index, slot, 0, &e), -EBUSY);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	CHECK_INT(idx_slot_lock(env.index, slot, 0, &e), 0);
+	CHECK(kill(heir, 0) == 0);
+	kill(heir, SIGKILL);
+	idx_slot_unlock(env.index, slot);
+	close(ready[0]);
+	close(ready[1]);
+	give_back(&env, slot);
+	jail_env_release(&env);
+}
+
 static void spoil(struct jail_env *env, const char *bytes, off_t at)
 {
 	int fd = openat(env->run_fd, "index", O_WRONLY | O_CLOEXEC);
