@@ -42,6 +42,9 @@ LIBS := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -lcgroup -lseccomp -lcap
 LIBS_unpack  := $(if $(filter 1,$(STATIC)),-Wl$(COMMA)-Bstatic) -llzma -lzstd -llz4 -lz -Wl$(COMMA)-Bdynamic
 LIBS_jail-vmm = $(LIBS_unpack)
 LIBS_unit_vm  = $(LIBS_unpack)
+# The guest's PID 1 has no libraries beside it: all static, and nothing of libmnl in it.  What the linker
+# would say is of libcgroup's rules daemon, which looks users up; nothing of ours calls it.
+STATIC_PROGRAMS := jail-agent
 
 # What only the image worker needs: jail itself starts without them.
 LIBS_IMAGE      := -larchive -lcurl -lcrypto -lzstd -lisal -lpthread
@@ -96,8 +99,11 @@ closure_libs = $(foreach r,$(filter $(call room_closure,$(1)),$(room_order)),$(O
 define program_rule
 $(1): $(O)/obj/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(call program_room,$(notdir $(1))))
 	@$$(if $$(filter 0,$$(V)),echo "  LINK  $$@")
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS) $$(LIBS_$$(notdir $$@))
+	$$(Q)$$(CC) $$(call program_flags,$$(notdir $$@)) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(call program_libs,$$(notdir $$@))
 endef
+static_program = $(if $(filter asan,$(BUILD)),,$(filter $(STATIC_PROGRAMS),$(1)))
+program_flags = $(if $(call static_program,$(1)),$(patsubst -pie,-static-pie,$(ALL_LDFLAGS)) -Wl$(COMMA)--no-warnings,$(ALL_LDFLAGS))
+program_libs = $(if $(call static_program,$(1)),$(filter-out -lmnl -Wl$(COMMA)-B%,$(LIBS)),$(LIBS)) $(LIBS_$(1))
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
 # Unit tests link their room with the rooms it may know and no other: the linker proves the layers.
@@ -110,7 +116,13 @@ $(1): tests/unit/$(notdir $(1)).c tests/unit/test.h $(call room_libs,$(call unit
 endef
 $(foreach u,$(UNITS),$(eval $(call unit_rule,$(u))))
 
-units: $(UNITS)
+units: $(UNITS) $(O)/jail-test-guest
+
+# Runs one program in a micro-VM without a manager: for the tests of monitor and agent together.
+$(O)/jail-test-guest: tests/vm/guest.c $(foreach r,agent isolation vm spec base,$(O)/lib$(r).a) $(O)/flags
+	@mkdir -p $(@D)
+	@$(if $(filter 0,$(V)),echo "  TEST  $@")
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
 # What is installed, and so what is uninstalled: one list of "mode:from:to", "link:target:to".
 MAN_PAGES := $(sort $(wildcard man/*.[1-8]))

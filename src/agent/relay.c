@@ -11,7 +11,7 @@
 
 struct relay {
 	struct loop *loop;
-	int in_fd, out_fd;	    /* owned */
+	int in_fd, out_fd; /* owned */
 	struct loop_watch in, out; /* fd -1 while not watched */
 	size_t start, n;
 	char bytes[RELAY_BYTES];

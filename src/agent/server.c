@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/netcfg.h"
 #include "agent/relay.h"
 #include "base/fd.h"
 #include "base/loop.h"
@@ -24,7 +25,8 @@ static const struct json_field root_fields[] = {
 	JSON_FIELD(struct agent_root, device, "device", JSON_STR, .flags = JSON_ABSOLUTE),
 	JSON_FIELD(struct agent_root, type, "type", JSON_STR),
 	JSON_FIELD(struct agent_root, readonly, "readonly", JSON_BOOL),
-	JSON_FIELD(struct agent_root, layer_device, "layerDevice", JSON_STR, .flags = JSON_ABSOLUTE),
+	JSON_FIELD(
+		struct agent_root, layer_device, "layerDevice", JSON_STR, .flags = JSON_ABSOLUTE),
 	JSON_FIELD(struct agent_root, layer, "layer", JSON_BOOL),
 	JSON_FIELD(struct agent_root, hostname, "hostname", JSON_STR),
 	JSON_FIELD(struct agent_root, path, "path", JSON_STR, .flags = JSON_ABSOLUTE),
@@ -50,9 +52,9 @@ struct job {
 	uint32_t id;
 	enum job_state state;
 	bool is_jail;
-	unsigned int streams;	  /* wire_stream bits */
-	unsigned int attached;	  /* the same, as they come */
-	int stream_fd[STREAMS];	  /* owned, until the program has them */
+	unsigned int streams; /* wire_stream bits */
+	unsigned int attached; /* the same, as they come */
+	int stream_fd[STREAMS]; /* owned, until the program has them */
 	struct connection *owner; /* hears of it; NULL when that session has ended */
 	struct spec_process process; /* of an EXEC */
 	struct iso_jail iso;
@@ -89,13 +91,12 @@ static void answer(struct connection *c, const struct wire_frame *f)
 
 static void answer_error(struct connection *c, uint32_t id, const struct err *e)
 {
-	answer(c,
-		&(struct wire_frame){.type = WIRE_ERROR,
-			.flags = (uint16_t)e->code,
-			.id = id,
-			.arg = (uint32_t)e->exit_code,
-			.body = e->text,
-			.body_bytes = (uint32_t)strlen(e->text)});
+	answer(c, &(struct wire_frame){.type = WIRE_ERROR,
+			  .flags = (uint16_t)e->code,
+			  .id = id,
+			  .arg = (uint32_t)e->exit_code,
+			  .body = e->text,
+			  .body_bytes = (uint32_t)strlen(e->text)});
 }
 
 static void answer_job(struct job *j, enum wire_type type, uint32_t arg)
@@ -136,8 +137,8 @@ static struct job *jail_job(struct agent_server *s)
 	return NULL;
 }
 
-static struct job *job_new(struct agent_server *s, struct connection *c, const struct wire_frame *f,
-	struct err *e)
+static struct job *job_new(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	struct job *j;
 
@@ -241,6 +242,7 @@ static int exec_in_jail(struct agent_server *s, struct job *j, struct err *e)
 	if (!jail)
 		return err_set(e, ESRCH, "the jail is not running");
 	x.jail_pidfd = jail->iso.pidfd;
+	x.ns_fds = jail->iso.ns_fds;
 	if (s->spec.linux.seccomp)
 		r = iso_filter_get(s->spec.linux.seccomp, -1, &filter, e);
 	if (s->spec.linux.seccomp)
@@ -301,7 +303,8 @@ static void job_exited(struct agent_server *s, struct job *j)
 
 /* --- requests ------------------------------------------------------------------------- */
 
-static int on_root(struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
+static int on_root(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	struct agent_root root = {0};
 	int r = json_read_text(&agent_root_table, f->body, f->body_bytes, NULL, &root, e);
@@ -323,8 +326,8 @@ static void opened(struct agent_server *s, struct job *j)
 		job_ready(s, j);
 }
 
-static int on_create(struct agent_server *s, struct connection *c, const struct wire_frame *f,
-	struct err *e)
+static int on_create(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	struct spec spec = {0};
 	struct job *j;
@@ -346,11 +349,14 @@ static int on_create(struct agent_server *s, struct connection *c, const struct 
 	return 0;
 }
 
-static int on_exec(struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
+static int on_exec(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	struct spec_process process = {0};
 	struct job *j;
 
+	if (!jail_job(s))
+		return err_set(e, ESRCH, "the jail is not running");
 	if (spec_process_load(f->body, f->body_bytes, &process, e) < 0)
 		return -e->code;
 	if (spec_process_check(&process, e) < 0 || !(j = job_new(s, c, f, e))) {
@@ -362,8 +368,8 @@ static int on_exec(struct agent_server *s, struct connection *c, const struct wi
 	return 0;
 }
 
-static int on_start(struct agent_server *s, struct connection *c, const struct wire_frame *f,
-	struct err *e)
+static int on_start(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	struct job *j = job_find(s, f->id);
 
@@ -377,8 +383,8 @@ static int on_start(struct agent_server *s, struct connection *c, const struct w
 	return 0;
 }
 
-static int on_signal(struct agent_server *s, struct connection *c, const struct wire_frame *f,
-	struct err *e)
+static int on_signal(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	struct job *j = job_find(s, f->id);
 	int r;
@@ -392,8 +398,8 @@ static int on_signal(struct agent_server *s, struct connection *c, const struct 
 	return 0;
 }
 
-static int on_resize(struct agent_server *s, struct connection *c, const struct wire_frame *f,
-	struct err *e)
+static int on_resize(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	struct job *j = job_find(s, f->id);
 	struct winsize ws = {.ws_row = (uint16_t)(f->arg >> 16), .ws_col = (uint16_t)f->arg};
@@ -406,7 +412,8 @@ static int on_resize(struct agent_server *s, struct connection *c, const struct 
 	return 0;
 }
 
-static int on_time(struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
+static int on_time(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	struct timespec ts;
 	uint64_t ns;
@@ -415,14 +422,31 @@ static int on_time(struct agent_server *s, struct connection *c, const struct wi
 	if (f->body_bytes != sizeof(ns))
 		return err_set(e, EPROTO, "TIME takes %zu bytes", sizeof(ns));
 	memcpy(&ns, f->body, sizeof(ns));
-	ts = (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+	ts = (struct timespec){
+		.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
 	if (clock_settime(CLOCK_REALTIME, &ts) < 0)
 		return err_sys(e, "cannot set the clock");
 	answer(c, &(struct wire_frame){.type = WIRE_OK});
 	return 0;
 }
 
-static int on_ping(struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
+static int on_net(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
+{
+	struct netcfg net = {0};
+	int r = json_read_text(&netcfg_table, f->body, f->body_bytes, NULL, &net, e);
+
+	(void)s;
+	if (r >= 0)
+		r = netcfg_apply(&net, e);
+	json_release(&netcfg_table, &net);
+	if (r >= 0)
+		answer(c, &(struct wire_frame){.type = WIRE_OK});
+	return r;
+}
+
+static int on_ping(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	(void)s;
 	(void)e;
@@ -430,8 +454,8 @@ static int on_ping(struct agent_server *s, struct connection *c, const struct wi
 	return 0;
 }
 
-static int on_poweroff(struct agent_server *s, struct connection *c, const struct wire_frame *f,
-	struct err *e)
+static int on_poweroff(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e)
 {
 	(void)f;
 	(void)e;
@@ -440,8 +464,8 @@ static int on_poweroff(struct agent_server *s, struct connection *c, const struc
 	return 0;
 }
 
-static int (*const requests[WIRE_TYPES])(struct agent_server *s, struct connection *c,
-	const struct wire_frame *f, struct err *e) = {
+static int (*const requests[WIRE_TYPES])(
+	struct agent_server *s, struct connection *c, const struct wire_frame *f, struct err *e) = {
 	[WIRE_ROOT] = on_root,
 	[WIRE_CREATE] = on_create,
 	[WIRE_EXEC] = on_exec,
@@ -449,6 +473,7 @@ static int (*const requests[WIRE_TYPES])(struct agent_server *s, struct connecti
 	[WIRE_SIGNAL] = on_signal,
 	[WIRE_RESIZE] = on_resize,
 	[WIRE_TIME] = on_time,
+	[WIRE_NET] = on_net,
 	[WIRE_PING] = on_ping,
 	[WIRE_POWEROFF] = on_poweroff,
 };

@@ -23,11 +23,11 @@ enum { AGENT_JOBS_MAX = 256, AGENT_CONNECTIONS_MAX = 1024 };
 
 /* ROOT: where the jail's root is. */
 struct agent_root {
-	char *device;	/* "/dev/vda", or NULL: path is a directory of the guest's */
-	char *type;	/* file system: "ext4", "erofs" */
-	bool readonly;	/* the device is */
+	char *device; /* "/dev/vda", or NULL: path is a directory of the guest's */
+	char *type; /* file system: "ext4", "erofs" */
+	bool readonly; /* the device is */
 	char *layer_device; /* a writable layer above it, "/dev/vdb"; NULL: as layer says */
-	bool layer;	/* without a device: a tmpfs layer */
+	bool layer; /* without a device: a tmpfs layer */
 	char *hostname;
 	char *path;
 };

@@ -120,13 +120,12 @@ int wire_recv(int fd, struct buf *in, struct wire_frame *f, int timeout_ms)
 
 void wire_put_error(struct buf *b, uint32_t id, const struct err *e)
 {
-	wire_put(b,
-		&(struct wire_frame){.type = WIRE_ERROR,
-			.flags = (uint16_t)e->code,
-			.id = id,
-			.arg = (uint32_t)e->exit_code,
-			.body = e->text,
-			.body_bytes = (uint32_t)strlen(e->text)});
+	wire_put(b, &(struct wire_frame){.type = WIRE_ERROR,
+			    .flags = (uint16_t)e->code,
+			    .id = id,
+			    .arg = (uint32_t)e->exit_code,
+			    .body = e->text,
+			    .body_bytes = (uint32_t)strlen(e->text)});
 }
 
 int wire_get_error(const struct wire_frame *f, struct err *e)

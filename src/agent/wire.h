@@ -38,22 +38,23 @@ enum {
 
 enum wire_type {
 	WIRE_HELLO = 1, /* arg: version.  Both */
-	WIRE_ATTACH,	/* id: job, arg: stream 0 to 2.  Host, first frame of a stream */
-	WIRE_ROOT,	/* body: struct agent_root as JSON.  Host */
-	WIRE_CREATE,	/* body: config.json, flags: wire_stream bits.  Host */
-	WIRE_EXEC,	/* body: process.json, flags: wire_stream bits.  Host */
-	WIRE_START,	/* id: job.  Host */
-	WIRE_SIGNAL,	/* id: job, arg: signal.  Host */
-	WIRE_RESIZE,	/* id: job, arg: rows << 16 | columns.  Host */
-	WIRE_TIME,	/* body: u64 nanoseconds since 1970.  Host */
-	WIRE_PING,	/* answered by OK with the same arg.  Host */
-	WIRE_POWEROFF,	/* the guest ends in order.  Host */
-	WIRE_OK,	/* Guest, as are the rest */
-	WIRE_ERROR,	/* id: job or 0, arg: exit code, flags: errno, body: text */
-	WIRE_OPENED,	/* id: job */
-	WIRE_CREATED,	/* id: job, arg: pid in the guest */
-	WIRE_STARTED,	/* id: job, arg: pid in the guest */
-	WIRE_EXITED,	/* id: job, arg: wait status */
+	WIRE_ATTACH, /* id: job, arg: stream 0 to 2.  Host, first frame of a stream */
+	WIRE_ROOT, /* body: struct agent_root as JSON.  Host */
+	WIRE_CREATE, /* body: config.json, flags: wire_stream bits.  Host */
+	WIRE_EXEC, /* body: process.json, flags: wire_stream bits.  Host */
+	WIRE_START, /* id: job.  Host */
+	WIRE_SIGNAL, /* id: job, arg: signal.  Host */
+	WIRE_RESIZE, /* id: job, arg: rows << 16 | columns.  Host */
+	WIRE_TIME, /* body: u64 nanoseconds since 1970.  Host */
+	WIRE_NET, /* body: struct netcfg as JSON.  Host */
+	WIRE_PING, /* answered by OK with the same arg.  Host */
+	WIRE_POWEROFF, /* the guest ends in order.  Host */
+	WIRE_OK, /* Guest, as are the rest */
+	WIRE_ERROR, /* id: job or 0, arg: exit code, flags: errno, body: text */
+	WIRE_OPENED, /* id: job */
+	WIRE_CREATED, /* id: job, arg: pid in the guest */
+	WIRE_STARTED, /* id: job, arg: pid in the guest */
+	WIRE_EXITED, /* id: job, arg: wait status */
 	WIRE_TYPES,
 };
 
@@ -88,7 +89,8 @@ int wire_send(int fd, const struct wire_frame *f) __attribute__((nonnull));
  * Receives one frame, keeping what follows in *in for the next call; f->body is valid until
  * then.  timeout_ms < 0 waits for ever.  -ETIMEDOUT, -ECONNRESET at the end of the stream.
  */
-int wire_recv(int fd, struct buf *in, struct wire_frame *f, int timeout_ms) __attribute__((nonnull));
+int wire_recv(int fd, struct buf *in, struct wire_frame *f, int timeout_ms)
+	__attribute__((nonnull));
 
 /* ERROR to a record and back; text from the other side is made safe to print. */
 void wire_put_error(struct buf *b, uint32_t id, const struct err *e) __attribute__((nonnull));

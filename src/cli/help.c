@@ -60,9 +60,9 @@ void help_overview(struct buf *b)
 	}
 	buf_adds(b,
 		"\n'jail COMMAND --help' tells the options; the manual is jail(8).\n"
-		"Exit status: the program's own, or 128+n when signal n ended it; 125 when jail "
-		"itself\nfailed, 126 when the program cannot be executed, 127 when it is not "
-		"there.\n");
+		"Exit status: the program's own, or 128+n when signal n ended it; 125 when jail\n"
+		"itself failed, 126 when the program cannot be executed, 127 when it is "
+		"missing.\n");
 }
 
 /* The words that --allow takes, for the commands that have it. */

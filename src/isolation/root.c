@@ -96,12 +96,6 @@ int root_scratch(struct start *s, struct err *e)
 	return make_masks(s, e);
 }
 
-/* Where P could not open the sources, C does: in its own copy of the mounts. */
-static int open_own_sources(struct start *s, struct err *e)
-{
-	return s->privileged ? 0 : sources_open(s, e);
-}
-
 static void overlay_option(struct strv *data, const char *key, int dir, const char *below)
 {
 	strv_addf(data, "%s=/proc/self/fd/%d%s", key, dir, below);
@@ -153,8 +147,6 @@ static int make_overlay(struct start *s, struct err *e)
 
 int root_make(struct start *s, struct err *e)
 {
-	if (open_own_sources(s, e) < 0)
-		return -e->code;
 	if (s->o->overlay) {
 		if (make_overlay(s, e) < 0)
 			return err_prefix(e, "writable layer over '%s'", s->o->root);

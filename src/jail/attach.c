@@ -201,18 +201,25 @@ static void send_size(struct pump *p)
 	fd_send(p->a->ctl_fd, &m, sizeof(m), NULL, 0);
 }
 
-static void on_signals(struct pump *p)
+/*
+ * False when the person's terminal has gone: that is a detach and not a signal for the program.
+ * What dropping the attachment means to the program is the supervisor's business.
+ */
+static bool on_signals(struct pump *p)
 {
 	struct signalfd_siginfo si;
 
 	while (read(p->signal_fd, &si, sizeof(si)) == sizeof(si)) {
 		const struct msg m = {.kind = MSG_SIGNAL, .value = (int32_t)si.ssi_signo};
 
+		if (si.ssi_signo == SIGHUP && p->raw)
+			return false;
 		if (si.ssi_signo == SIGWINCH)
 			send_size(p);
 		else
 			fd_send(p->a->ctl_fd, &m, sizeof(m), NULL, 0);
 	}
+	return true;
 }
 
 /* Bytes of the program to the person; false at the end. */
@@ -320,8 +327,8 @@ static int run_pump(struct pump *p, struct err *e)
 				continue;
 			return err_sys(e, "cannot wait for the program");
 		}
-		if (f[1].revents)
-			on_signals(p);
+		if (f[1].revents && !on_signals(p))
+			return JAIL_ATTACH_DETACHED;
 		if (f[2].revents & POLLOUT)
 			flush_in(p);
 		if ((f[2].revents & (POLLIN | POLLHUP | POLLERR)) && !pump_out(p))

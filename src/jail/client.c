@@ -181,6 +181,36 @@ int client_request(int sock, const struct msg *m, const void *extra, size_t n_ex
 	return client_answer(sock, ret, ret_fd, e);
 }
 
+int client_entry(int sock, struct entry_fds *ret, struct err *e)
+{
+	const struct msg ask = {.kind = MSG_PIDFD};
+	struct msg_error m = {0};
+	int fds[3] = {-1, -1, -1};
+	size_t n_fds = 3;
+	ssize_t n;
+
+	if (fd_send(sock, &ask, sizeof(ask), NULL, 0) < 0)
+		return err_set(e, EPIPE, "the supervisor does not answer");
+	n = fd_recv(sock, &m, sizeof(m), fds, &n_fds);
+	*ret = (struct entry_fds){fds[0], fds[1], fds[2]};
+	if (n == (ssize_t)sizeof(m.m) && m.m.kind == MSG_OK && n_fds)
+		return 0;
+	entry_release(ret);
+	if (n == (ssize_t)sizeof(m) && m.m.kind == MSG_ERROR) {
+		*e = m.err;
+		err_sanitize(e);
+		return -e->code;
+	}
+	return err_set(e, n == -EAGAIN ? ETIMEDOUT : EPROTO, "the supervisor does not answer");
+}
+
+void entry_release(struct entry_fds *f)
+{
+	fd_close(&f->pidfd);
+	fd_close(&f->user);
+	fd_close(&f->mnt);
+}
+
 int client_hello(int sock, struct msg_record *ret, struct err *e)
 {
 	const struct msg m = {.kind = MSG_HELLO};

@@ -136,8 +136,8 @@ static int write_generated(int dir, const char *name, const char *text, struct e
  * /etc/hosts and /etc/hostname are bound read-only from files that we make: never written
  * through a path of the root's, and nothing inside can grow them.  Roots without /etc get none.
  */
-static int add_generated(const char *hostname, const char *run_path, const char *root,
-	struct spec *spec, struct err *e)
+static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path,
+	const char *root, struct spec *spec, struct err *e)
 {
 	static const char *const options[] = {"bind", "ro", "nosuid", "nodev", "noexec", NULL};
 	AUTO_FREE char *hosts =
@@ -160,7 +160,11 @@ static int add_generated(const char *hostname, const char *run_path, const char 
 		return err_sys(e, "cannot open '%s'", run_path);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		AUTO_FREE char *source = str_fmt("%s/%s", run_path, files[i].name);
+		AUTO_FD int there = path_try(root_fd, files[i].destination, O_PATH, PATH_IN_ROOT);
 
+		/* A plain user cannot make a mount point in a folder of somebody else's. */
+		if (there < 0 && !env->root)
+			continue;
 		if (write_generated(dir, files[i].name, files[i].text, e) < 0)
 			return -e->code;
 		spec_add_mount(spec, files[i].destination, "bind", source, options);
@@ -452,7 +456,20 @@ static int make_process(const struct jail_env *env, const struct jail_def *def, 
 	compose_caps(def, p);
 	add_rlimits(&def->limits, p);
 	p->no_new_privileges = true;
+	/* Where the host runs out of memory, it is to take a jail before anything of its own. */
+	p->has_oom_score_adj = true;
+	p->oom_score_adj = JAIL_OOM_SCORE;
 	return 0;
+}
+
+/*
+ * A second stop behind the filter: inside there is room for no further user namespace, and
+ * without one no process holds the capability for the other kinds.
+ */
+static void forbid_namespaces(const struct jail_def *def, struct spec *spec)
+{
+	if (!strv_has(&def->allow, "userns"))
+		strmap_set(&spec->linux.sysctl, "user.max_user_namespaces", "0");
 }
 
 /* ---- seccomp ---- */
@@ -510,7 +527,6 @@ static int make_root(const struct jail_env *env, const struct jail_def *def, con
 	if (!S_ISDIR(st.st_mode))
 		return err_set(
 			e, ENOTDIR, "cannot use '%s' as the root: it is not a directory", c->root);
-	c->opts.root = c->root;
 	c->opts.map_root = env->root;
 	if (!def->root.rw) {
 		c->overlay.layer = c->layer;
@@ -524,9 +540,10 @@ static int make_mounts(const struct jail_env *env, const struct jail_def *def, c
 	const char *run_path, bool has_tty_gid, struct composed *c, struct err *e)
 {
 	add_standard_mounts(def, &c->spec, has_tty_gid);
-	if (def->root.kind == JAIL_ROOT_HOST && compose_host_root(env, def, &c->spec, e) < 0)
+	if (def->root.kind == JAIL_ROOT_HOST &&
+		compose_host_root(env, def, run_path, &c->spec, &c->root, e) < 0)
 		return -e->code;
-	if (add_generated(hostname, run_path, c->root, &c->spec, e) < 0)
+	if (add_generated(env, hostname, run_path, c->root, &c->spec, e) < 0)
 		return -e->code;
 	for (size_t i = 0; i < def->n_tmpfs; i++)
 		add_tmpfs(&def->tmpfs[i], &c->spec);
@@ -571,7 +588,9 @@ static int build(const struct jail_env *env, const char *name, const struct jail
 		make_mounts(env, def, hostname, run_path, root_inside, c, e) < 0 ||
 		make_process(env, def, root_inside, c, e) < 0 || make_filter(env, def, c, e) < 0)
 		return -e->code;
+	forbid_namespaces(def, spec);
 	c->opts.spec = spec;
+	c->opts.root = c->root;
 	c->opts.filter = c->has_filter ? &c->filter : NULL;
 	c->opts.stdio[0] = c->opts.stdio[1] = c->opts.stdio[2] = -1;
 	c->opts.start_socket_fd = -1;

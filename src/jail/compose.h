@@ -35,9 +35,12 @@ void composed_release(struct composed *c) __attribute__((nonnull));
 int compose_limits(const struct jail_limits *l, bool defaults, struct spec_resources *ret,
 	struct err *e) __attribute__((nonnull));
 
-/* compose_host.c: the host's own tree. */
-int compose_host_root(const struct jail_env *env, const struct jail_def *def, struct spec *spec,
-	struct err *e) __attribute__((nonnull));
+/*
+ * compose_host.c: the host's own tree.  For plain users *ret_root, owned, is replaced by a tree
+ * of mount points in run_path.
+ */
+int compose_host_root(const struct jail_env *env, const struct jail_def *def, const char *run_path,
+	struct spec *spec, char **ret_root, struct err *e) __attribute__((nonnull));
 /* compose_proc.c: masks everything at the top of procfs that is not on the allow list. */
 int compose_proc(struct spec *spec, struct err *e) __attribute__((nonnull));
 /* ids.c: how a plain user's ids are mapped; *ret_root says whether id 0 exists inside. */

@@ -99,7 +99,15 @@ static const char *last_component(const char *path, char *buf, size_t room)
 
 /* ---- the visitor ---- */
 
-static int enter(int pidfd, struct err *e)
+/* A plain user's jail is entered by the two namespaces that were opened at its birth. */
+static int join(const struct entry_fds *in)
+{
+	if (in->user >= 0)
+		return setns(in->user, CLONE_NEWUSER) < 0 ? -1 : setns(in->mnt, CLONE_NEWNS);
+	return setns(in->pidfd, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS);
+}
+
+static int enter(const struct entry_fds *in, struct err *e)
 {
 	static const struct spec_capabilities files = {
 		.bounding = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_FOWNER |
@@ -113,9 +121,7 @@ static int enter(int pidfd, struct err *e)
 	setrlimit(RLIMIT_CORE, &no_core);
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_sys(e, "cannot prepare to enter the jail");
-	if (setns(pidfd, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) <
-			0 &&
-		(errno != EINVAL || setns(pidfd, CLONE_NEWUSER | CLONE_NEWNS) < 0))
+	if (join(in) < 0)
 		return errno == ESRCH ? err_set(e, ESRCH, "the jail has ended")
 				      : err_sys(e, "cannot enter the jail");
 	/* Where the one id inside is not 0 there is nothing to change, nor groups to drop. */
@@ -131,16 +137,16 @@ static int enter(int pidfd, struct err *e)
 	return chdir("/") < 0 ? err_sys(e, "cannot enter the jail's root") : 0;
 }
 
-static int visit(int pidfd, int sock, const struct jail_cp_opts *o, struct err *e)
+static int visit(const struct entry_fds *in, int sock, const struct jail_cp_opts *o, struct err *e)
 {
 	struct place p AUTO_PLACE = {.dir = -1};
 	AUTO_FD int root = -1;
-	const int keep[] = {pidfd, sock};
+	const int keep[] = {in->pidfd, in->user, in->mnt, sock};
 	char name[256];
 	uint64_t bytes;
 	uint32_t skipped;
 
-	if (fd_close_others(keep, ARRAY_SIZE(keep), e) < 0 || enter(pidfd, e) < 0)
+	if (fd_close_others(keep, ARRAY_SIZE(keep), e) < 0 || enter(in, e) < 0)
 		return -e->code;
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
@@ -156,7 +162,8 @@ static int visit(int pidfd, int sock, const struct jail_cp_opts *o, struct err *
 }
 
 /* In the child: the result goes to the parent as the stream's end or as an error. */
-static void __attribute__((noreturn)) visitor(int pidfd, int sock, const struct jail_cp_opts *o)
+static void __attribute__((noreturn))
+visitor(const struct entry_fds *in, int sock, const struct jail_cp_opts *o)
 {
 	struct err e = {0};
 	sigset_t none;
@@ -164,7 +171,7 @@ static void __attribute__((noreturn)) visitor(int pidfd, int sock, const struct 
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	r = visit(pidfd, sock, o, &e);
+	r = visit(in, sock, o, &e);
 	if (r < 0)
 		stream_send_error(sock, &e);
 	else if (o->in && send(sock, "", 1, MSG_NOSIGNAL) != 1)
@@ -232,7 +239,8 @@ static int set_timeouts(int sock, uint64_t ms)
 	return setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0 ? -errno : 0;
 }
 
-static int copy(int init_pidfd, const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
+static int copy(const struct entry_fds *in, const struct jail_cp_opts *o, uint64_t *ret_bytes,
+	struct err *e)
 {
 	AUTO_FD int pidfd = -1;
 	AUTO_FD int sock = -1;
@@ -246,7 +254,7 @@ static int copy(int init_pidfd, const struct jail_cp_opts *o, uint64_t *ret_byte
 	set_timeouts(pair[1], o->timeout_ms ? o->timeout_ms : PROGRESS_MS);
 	pid = proc_clone(0, -1, &pidfd);
 	if (pid == 0)
-		visitor(init_pidfd, pair[1], o);
+		visitor(in, pair[1], o);
 	close(pair[1]);
 	if (pid < 0)
 		return err_set(e, -pid, "cannot start a process: %s", strerrordesc_np(-pid));
@@ -272,12 +280,11 @@ static int check(const struct jail_cp_opts *o, struct err *e)
 int jail_cp(struct jail_env *env, const char *which, const struct jail_cp_opts *o,
 	uint64_t *ret_bytes, struct err *e)
 {
-	const struct msg m = {.kind = MSG_PIDFD};
 	struct idx_record rec;
 	uint64_t bytes = 0;
-	struct msg answer;
 	struct err up = {0};
-	int init = -1, r;
+	struct entry_fds in;
+	int r;
 
 	if (check(o, e) < 0)
 		return -e->code;
@@ -288,10 +295,10 @@ int jail_cp(struct jail_env *env, const char *which, const struct jail_cp_opts *
 		*e = up;
 		return sock;
 	}
-	if (client_request(sock, &m, NULL, 0, NULL, 0, &answer, &init, e) < 0)
+	if (client_entry(sock, &in, e) < 0)
 		return -e->code;
-	r = copy(init, o, &bytes, e);
-	fd_close(&init);
+	r = copy(&in, o, &bytes, e);
+	entry_release(&in);
 	if (ret_bytes)
 		*ret_bytes = bytes;
 	return r;

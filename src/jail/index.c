@@ -620,10 +620,18 @@ static int open_file(struct jail_env *env, struct err *e)
 	return fd_take(&fd);
 }
 
+/*
+ * A mapping holds the file description that it was made from, and a lock lives as long as its
+ * description: a supervisor, which keeps the mapping, would keep its dead starter's locks.  So
+ * the mapping has a description of its own.
+ */
 static int map_file(struct jail_index *ix, struct err *e)
 {
-	void *p = mmap(
-		NULL, sizeof(struct idx_layout), PROT_READ | PROT_WRITE, MAP_SHARED, ix->fd, 0);
+	char path[32];
+	AUTO_FD int own = open(path_of_fd(ix->fd, path), O_RDWR | O_CLOEXEC);
+	void *p = own < 0 ? MAP_FAILED
+			  : mmap(NULL, sizeof(struct idx_layout), PROT_READ | PROT_WRITE,
+				    MAP_SHARED, own, 0);
 
 	if (p == MAP_FAILED)
 		return err_sys(e, "cannot map the index of jails");

@@ -42,22 +42,29 @@ void record_stopped(struct jail_index *ix, uint32_t slot, int code, bool oom)
 int remove_leftovers(struct jail_env *env, const char *name, struct err *e)
 	__attribute__((nonnull));
 
+/* compose_host.c: undoes mountinfo's escapes (proc(5)) in place. */
+enum { MOUNTINFO_BYTES_MAX = 16 << 20 };
+void mountinfo_unescape(char *s) __attribute__((nonnull));
+
 /* life.c */
 void record_from_def(const char *name, const struct jail_def *def, struct idx_record *ret)
 	__attribute__((nonnull));
 /* Removes jails/NAME whoever owns what is in it; missing is success. */
 int remove_tree(struct jail_env *env, const char *name, struct err *e) __attribute__((nonnull));
 
+struct entry_fds;
+
 /* The default posture (SECURITY.md): 8 capabilities, 512 processes. */
 #define DEFAULT_CAPS 0x4fbull
-enum { DEFAULT_PIDS = 512 };
+enum { DEFAULT_PIDS = 512, JAIL_OOM_SCORE = 200 };
 
 /*
- * life.c: brings a jail that does not run up without its program, calls fn with its init's
- * pidfd, and takes it down again; its state is as before.
+ * life.c: brings a jail that does not run up without its program, calls fn with the
+ * descriptors to enter by, and takes it down again; its state is as before.
  */
 int jail_visit(struct jail_env *env, const char *which,
-	int (*fn)(int init_pidfd, const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e),
+	int (*fn)(const struct entry_fds *in, const struct jail_cp_opts *o, uint64_t *ret_bytes,
+		struct err *e),
 	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
 	__attribute__((nonnull(1, 2, 3, 4, 6)));
 

@@ -159,6 +159,21 @@ static int write_new(
 	return fsync(env->jails_fd) < 0 ? err_sys(e, "cannot keep jail '%s'", name) : 0;
 }
 
+/* What the definition alone cannot say, before anything is made. */
+static int check_host(const struct jail_def *def, struct err *e)
+{
+	struct stat st;
+
+	if (def->root.kind != JAIL_ROOT_DIR)
+		return 0;
+	if (stat(def->root.path, &st) < 0)
+		return err_sys(e, "cannot use '%s' as the root", def->root.path);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ENOTDIR, "cannot use '%s' as the root: it is not a directory",
+			def->root.path);
+	return 0;
+}
+
 int jail_create(struct jail_env *env, const char *name, const struct jail_def *given, struct err *e)
 {
 	struct jail_index *ix = env->index;
@@ -168,7 +183,7 @@ int jail_create(struct jail_env *env, const char *name, const struct jail_def *g
 	uint32_t slot;
 	int r;
 
-	if (check_name(name, e) < 0 || jail_def_check(given, e) < 0)
+	if (check_name(name, e) < 0 || jail_def_check(given, e) < 0 || check_host(given, e) < 0)
 		return -e->code;
 	jail_def_copy(&def, given);
 	def.made = (struct jail_made){0};
@@ -356,7 +371,8 @@ int jail_run(struct jail_env *env, const char *name, const struct jail_def *give
 	struct err none = {0};
 	int r;
 
-	if ((name && check_name(name, e) < 0) || jail_def_check(given, e) < 0)
+	if ((name && check_name(name, e) < 0) || jail_def_check(given, e) < 0 ||
+		check_host(given, e) < 0)
 		return -e->code;
 	def.made = (struct jail_made){0};
 	record_from_def(name ? name : "", &def, &rec);
@@ -397,22 +413,22 @@ static void make_quiet(struct jail_def *def)
 }
 
 static int visit_up(const struct starting *g,
-	int (*fn)(int, const struct jail_cp_opts *, uint64_t *, struct err *),
+	int (*fn)(const struct entry_fds *, const struct jail_cp_opts *, uint64_t *, struct err *),
 	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
 {
 	struct jail_attach a = JAIL_ATTACH_INIT;
 	struct msg answer;
 	struct err none = {0};
 	uint64_t bytes = 0;
-	int init = -1, status, r;
+	struct entry_fds in = {-1, -1, -1};
+	int status, r;
 
 	if (bring_up(g, &a, e) < 0)
 		return -e->code;
-	r = client_request(
-		a.ctl_fd, &(struct msg){.kind = MSG_PIDFD}, NULL, 0, NULL, 0, &answer, &init, e);
+	r = client_entry(a.ctl_fd, &in, e);
 	if (!r)
-		r = fn(init, o, &bytes, e);
-	fd_close(&init);
+		r = fn(&in, o, &bytes, e);
+	entry_release(&in);
 	if (client_request(a.ctl_fd, &(struct msg){.kind = MSG_STOP, .flag = 1}, NULL, 0, NULL, 0,
 		    &answer, NULL, &none) == 0)
 		while (waitpid(a.supervisor, &status, 0) < 0 && errno == EINTR)
@@ -424,7 +440,8 @@ static int visit_up(const struct starting *g,
 }
 
 int jail_visit(struct jail_env *env, const char *which,
-	int (*fn)(int init_pidfd, const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e),
+	int (*fn)(const struct entry_fds *in, const struct jail_cp_opts *o, uint64_t *ret_bytes,
+		struct err *e),
 	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
 {
 	struct jail_def def = JAIL_DEF_INIT;
@@ -544,12 +561,50 @@ int remove_tree(struct jail_env *env, const char *name, struct err *e)
 	return -e->code;
 }
 
+/*
+ * Something mounted in the jail's folder is somebody else's: told before anything is touched.
+ * path_rmtree would stop at it too, but in the middle.
+ */
+static int check_mounts(struct jail_env *env, const char *name, struct err *e)
+{
+	AUTO_FD int info = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	AUTO_FD int dir =
+		openat(env->jails_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_BUF struct buf b = {0};
+	char link[32], own[4096], point[4097], *save = NULL;
+	ssize_t n;
+
+	if (dir < 0)
+		return 0;
+	if (info < 0)
+		return err_sys(e, "cannot open '/proc/self/mountinfo'");
+	n = readlink(path_of_fd(dir, link), own, sizeof(own) - 1);
+	if (n < 0)
+		return err_sys(e, "cannot examine the folder of jail '%s'", name);
+	own[n] = '\0';
+	if (file_read_fd(info, "/proc/self/mountinfo", MOUNTINFO_BYTES_MAX, &b, e) < 0)
+		return -e->code;
+	for (char *line = strtok_r(b.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (sscanf(line, "%*s %*s %*s %*s %4096s", point) != 1)
+			continue;
+		mountinfo_unescape(point);
+		if (path_is_below(point, own))
+			return err_set(e, EBUSY,
+				"cannot destroy jail '%s': something is mounted on '%s'; unmount "
+				"it first",
+				name, point);
+	}
+	return 0;
+}
+
 static int remove_jail(
 	struct jail_env *env, uint32_t slot, const struct idx_record *rec, struct err *e)
 {
 	AUTO_FREE char *going = str_fmt(".%s.gone", rec->name);
 	int r;
 
+	if (check_mounts(env, rec->name, e) < 0)
+		return -e->code;
 	/* First out of sight in one step; what follows may be interrupted and is finished later. */
 	if (remove_leftovers(env, rec->name, e) < 0)
 		return err_prefix(e, "cannot destroy jail '%s'", rec->name);

@@ -25,7 +25,7 @@ enum msg_kind {
 	MSG_RESUME,
 	MSG_WAIT,
 	MSG_WALL, /* time_ms: the new wall-clock limit; UINT64_MAX: none */
-	MSG_PIDFD, /* give me the init */
+	MSG_PIDFD, /* what one enters by: the init, and for plain users two namespaces */
 	MSG_HELLO, /* the record, for an index that was lost */
 	MSG_ADOPT, /* value: your slot in the new index */
 	/* from it */
@@ -54,5 +54,10 @@ struct msg_record {
 };
 
 enum { MSG_BYTES_MAX = 160 * 1024, MSG_STRINGS_MAX = 4096 };
+
+/* The descriptors that PIDFD is answered with: all owned; user and mnt -1 when pidfd will do. */
+struct entry_fds {
+	int pidfd, user, mnt;
+};
 
 #endif

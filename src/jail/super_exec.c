@@ -1,9 +1,11 @@
 /* exec: one more program under the policy that this process holds. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -45,6 +47,40 @@ static int parse(const struct msg *m, char *text, size_t n, struct request *ret,
 	return 0;
 }
 
+/* In a child: enters the jail and hands its root out.  Nothing else happens there. */
+static void __attribute__((noreturn)) fetch_root(const int *ns_fds, int sock)
+{
+	int fd = -1;
+
+	if (setns(ns_fds[SPEC_NS_USER], CLONE_NEWUSER) == 0 &&
+		setns(ns_fds[SPEC_NS_MOUNT], CLONE_NEWNS) == 0)
+		fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_exit(fd < 0 || fd_send(sock, "", 1, &fd, 1) < 0);
+}
+
+/* Where the init's /proc entry is closed to us (plain users), by the namespaces of its birth. */
+static int root_by_namespace(struct super *s, struct err *e)
+{
+	AUTO_FD int pidfd = -1;
+	int pair[2], fd = -1, status;
+	size_t n_fds = 1;
+	pid_t pid;
+	char c;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, "cannot open the jail's root");
+	pid = proc_clone(0, -1, &pidfd);
+	if (pid == 0)
+		fetch_root(s->up.jail.ns_fds, pair[1]);
+	close(pair[1]);
+	if (pid > 0 && fd_recv(pair[0], &c, 1, &fd, &n_fds) != 1)
+		fd = -1;
+	close(pair[0]);
+	if (pid > 0)
+		proc_wait(pidfd, &status);
+	return fd < 0 ? err_set(e, EACCES, "cannot open the jail's root") : fd;
+}
+
 /* The jail's root as its init sees it: that process is our child, so the pid cannot be another's.
  */
 static int open_root(struct super *s, struct err *e)
@@ -52,6 +88,8 @@ static int open_root(struct super *s, struct err *e)
 	char path[48];
 	int fd;
 
+	if (s->up.jail.ns_fds[SPEC_NS_USER] >= 0 && s->up.jail.ns_fds[SPEC_NS_MOUNT] >= 0)
+		return root_by_namespace(s, e);
 	snprintf(path, sizeof(path), "/proc/%d/root", (int)s->up.jail.pid);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? err_sys(e, "cannot open the jail's root") : fd;
@@ -119,6 +157,8 @@ static int make_process(struct super *s, const struct request *rq, const struct 
 	if (p->user.uid == 0)
 		p->capabilities->effective = p->capabilities->permitted = s->caps;
 	p->no_new_privileges = true;
+	p->has_oom_score_adj = true;
+	p->oom_score_adj = JAIL_OOM_SCORE;
 	for (size_t i = 0; i < own->n_rlimits; i++)
 		spec_add_rlimit(
 			p, own->rlimits[i].type, own->rlimits[i].soft, own->rlimits[i].hard);
@@ -152,6 +192,7 @@ static int run(struct super *s, const struct spec_process *p, const int *fds, st
 	const struct iso_exec_opts o = {.spec = &s->up.c->spec,
 		.process = p,
 		.jail_pidfd = s->up.jail.pidfd,
+		.ns_fds = s->up.jail.ns_fds,
 		.cgroup = &s->up.cg,
 		.filter = s->up.c->has_filter ? &s->up.c->filter : NULL,
 		.stdio = {fds ? fds[0] : -1, fds ? fds[1] : -1, fds ? fds[2] : -1},

@@ -98,6 +98,20 @@ static int serve_adopt(struct super *s, const struct msg *m, struct err *e)
 	return idx_own(ix, s->up.slot, e);
 }
 
+/* The namespaces of a plain user's jail could be opened at its birth only. */
+static int send_entry(struct super *s, struct conn *c, struct err *e)
+{
+	const struct iso_jail *j = &s->up.jail;
+	const int fds[] = {j->pidfd, j->ns_fds[SPEC_NS_USER], j->ns_fds[SPEC_NS_MOUNT]};
+	const struct msg m = {.kind = MSG_OK, .value = (int)j->pid};
+
+	if (j->pidfd < 0)
+		return err_set(e, ESRCH, "jail '%s' is not running", s->name);
+	if (fd_send(c->src.fd, &m, sizeof(m), fds, fds[1] >= 0 && fds[2] >= 0 ? 3 : 1) < 0)
+		conn_drop(s, c);
+	return 1;
+}
+
 static void send_record(struct super *s, struct conn *c)
 {
 	struct msg_record m = {.m = {.kind = MSG_OK}};
@@ -144,10 +158,7 @@ static int serve(struct super *s, struct conn *c, const struct msg *m, char *tex
 		s->wall_at = m->time_ms == NEVER ? NEVER : s->started_mono_ms + m->time_ms;
 		return 0;
 	case MSG_PIDFD:
-		if (s->up.jail.pidfd < 0)
-			return err_set(e, ESRCH, "jail '%s' is not running", s->name);
-		*ret_fd = dup(s->up.jail.pidfd);
-		return 0;
+		return send_entry(s, c, e);
 	case MSG_HELLO:
 		send_record(s, c);
 		return 1;
@@ -173,7 +184,7 @@ static void handle(struct super *s, struct conn *c, char *buf, size_t n, int *fd
 	if (r < 0)
 		send_error(s, c, &e);
 	else if (r == 0)
-		send_msg(s, c, MSG_OK, m.kind == MSG_PIDFD ? (int)s->up.jail.pid : 0, fd);
+		send_msg(s, c, MSG_OK, 0, fd);
 	fd_close(&fd);
 }
 

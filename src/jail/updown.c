@@ -97,6 +97,8 @@ static int control_do(struct up *u, struct err *e)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	AUTO_FD int dir = env_run_dir(u->env, u->name, e);
+	mode_t mask;
+	int r;
 
 	if (dir < 0)
 		return dir;
@@ -104,7 +106,11 @@ static int control_do(struct up *u, struct err *e)
 		return err_sys(e, "cannot make the control socket");
 	/* By descriptor: run_dir may be longer than the 107 bytes that an address holds. */
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/ctl.sock", dir);
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+	/* A socket's mode is the umask's at bind; fchmod on it would change nothing. */
+	mask = umask(077);
+	r = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+	umask(mask);
+	if (r < 0 || listen(fd, LISTEN_BACKLOG) < 0)
 		return err_sys(e, "cannot make the control socket");
 	u->listen_fd = fd_take(&fd);
 	return 0;
@@ -249,6 +255,8 @@ static int create_do(struct up *u, struct err *e)
 
 	o->cgroup = &u->cg;
 	o->trace = u->trace;
+	/* Nothing is attached between the two yet: start does the rest. */
+	o->start_now = true;
 	for (int i = 0; i < 3; i++)
 		o->stdio[i] = u->program_fd[i];
 	u->c->spec.process->console_size.height = u->rows ? u->rows : 24;
@@ -287,7 +295,7 @@ static void create_undo(struct up *u)
 
 static int start_do(struct up *u, struct err *e)
 {
-	int r = iso_start(&u->jail, e);
+	int r = u->c->opts.start_now ? 0 : iso_start(&u->jail, e);
 
 	/* The program holds its own copies now; ours would keep its pipes from ending. */
 	for (int i = 0; i < 3; i++)

@@ -50,11 +50,13 @@ struct container {
 };
 #define CONTAINER_INIT                                                                             \
 	{                                                                                          \
-		.o = NULL, .dir_fd = -1                                                            \
+		.o = NULL, .dir_fd = -1, .lock_fd = -1                                             \
 	}
 #define AUTO_CONTAINER __attribute__((cleanup(container_release)))
 
 /* state.c */
+/* False for root of a user namespace. */
+bool caller_is_host_root(void);
 int id_check(const char *id, struct err *e);
 /* CONTAINER_LOCK waits for other commands that change the same container. */
 enum container_open { CONTAINER_READ, CONTAINER_LOCK };

@@ -69,7 +69,7 @@ const struct json_table oci_state_table = JSON_TABLE(struct oci_state, state_fie
 /* ---- the root directory ---- */
 
 /* Root of a user namespace may write to /run as little as its owner may. */
-static bool is_host_root(void)
+bool caller_is_host_root(void)
 {
 	AUTO_BUF struct buf map = {0};
 	struct err ignored;
@@ -98,7 +98,7 @@ static char *default_root(void)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
 
-	if (is_host_root())
+	if (caller_is_host_root())
 		return str_dup("/run/jail/oci");
 	if (run && *run == '/')
 		return str_fmt("%s/jail/oci", run);
@@ -302,8 +302,8 @@ static int lock_container(int dir_fd, const char *id, struct err *e)
 		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
 			return err_sys(e, "cannot lock container '%s'", id);
 		if (time_mono_ms() > deadline)
-			return err_set(e, EBUSY,
-				"container '%s' is being changed by another command", id);
+			return err_set(
+				e, EBUSY, "container '%s' is being changed by another command", id);
 		nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
 	}
 	return fd_take(&fd);
@@ -404,8 +404,8 @@ static void sweep_transit(int transit)
 			st.st_mtime + TRANSIT_STALE_S > time(NULL))
 			continue;
 		AUTO_CONTAINER struct container c = CONTAINER_INIT;
-		c.dir_fd = openat(transit, entry->d_name,
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		c.dir_fd = openat(
+			transit, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (c.dir_fd >= 0 && !is_locked_by_other(&c))
 			path_rmtree(transit, entry->d_name, &ignored);
 	}

@@ -12,6 +12,7 @@ enum {
 	MODULES_AT = 0x6040,
 	MEMORY_MAP_AT = 0x7000,
 	COMMAND_LINE_AT = 0x20000,
+	RESET_VECTOR = 0xffff0, /* where a kernel jumps that reboots "through the BIOS" */
 	LOW_RAM_END = 0x9fc00, /* above: what a PC's firmware would keep */
 	HIGH_RAM_START = 0x100000,
 	RAM = 1,
@@ -35,6 +36,14 @@ struct start_memory {
 _Static_assert(sizeof(struct start_info) == 56, "start_info is an ABI");
 _Static_assert(sizeof(struct start_module) == 32, "start_module is an ABI");
 _Static_assert(sizeof(struct start_memory) == 24, "start_memory is an ABI");
+
+/*
+ * All the firmware there is: Linux without DMI tables reboots by jumping to the reset vector in
+ * real mode, and would run through zeros for ever.  mov $0x600,%dx; mov $1,%al; out %al,(%dx);
+ * hlt; jmp back to the hlt.
+ */
+static const uint8_t reset_code[] = {
+	0xba, VM_ACPI_RESET_PORT & 0xff, VM_ACPI_RESET_PORT >> 8, 0xb0, 1, 0xee, 0xf4, 0xeb, 0xfd};
 
 static int put(const struct vm_memory *mem, uint64_t at, const void *p, size_t n, struct err *e)
 {
@@ -154,6 +163,7 @@ int vm_boot_load(
 		put_memory_map(mem, &info, e) < 0 || put_command_line(b, mem, e) < 0 ||
 		vm_acpi_build(&b->acpi, &acpi, e) < 0 ||
 		put(mem, VM_ACPI_BASE, acpi.p, acpi.n, e) < 0 ||
+		put(mem, RESET_VECTOR, reset_code, sizeof(reset_code), e) < 0 ||
 		put(mem, MODULES_AT, &module, sizeof(module), e) < 0 ||
 		put(mem, VM_BOOT_START_INFO, &info, sizeof(info), e) < 0)
 		return -e->code;

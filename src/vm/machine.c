@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "vm/confine.h"
 
 enum { KICK_SIGNAL = SIGUSR1, THREAD_STACK = 64 << 10 };
 
@@ -41,6 +42,8 @@ struct vm_machine {
 	struct vm_device *devices[VM_MMIO_DEVICES_MAX]; /* by slot; parts of what follows */
 	unsigned int n_devices;
 	struct vm_rng rng;
+	struct vm_balloon balloon;
+	struct vm_net net;
 	struct vm_vsock vsock;
 	struct vm_blk *blks;
 	size_t n_blks;
@@ -52,8 +55,10 @@ struct vm_machine {
 	struct err end_error;
 	struct loop_watch end_watch;
 	int end_event;
+	struct loop_watch owner_watch; /* its end is ours */
 	struct loop_watch signal_watch;
 	int signal_fd;
+	struct vm_filter cpu_filter, loop_filter;
 };
 
 static void machine_end(struct vm_machine *m, enum vm_end end, const struct err *e)
@@ -122,8 +127,12 @@ static void *cpu_main(void *arg)
 	const struct vm_cpu_handlers h = {
 		.ctx = t->m, .port = on_port, .mmio = on_mmio, .stopping = on_stopping};
 	struct err e = {0};
-	enum vm_end end = vm_cpu_run(&t->cpu, &h, &e);
+	enum vm_end end;
 
+	if (vm_filter_apply(&t->m->cpu_filter, &e) < 0)
+		end = VM_END_KVM;
+	else
+		end = vm_cpu_run(&t->cpu, &h, &e);
 	if (end != VM_END_STOPPED)
 		machine_end(t->m, end, e.code ? &e : NULL);
 	return NULL;
@@ -140,6 +149,15 @@ static void end_ready(struct loop_watch *w, uint32_t events)
 
 	(void)events;
 	m->loop.stop = true;
+}
+
+static void owner_ready(struct loop_watch *w, uint32_t events)
+{
+	struct vm_machine *m = container_of(w, struct vm_machine, owner_watch);
+
+	(void)events;
+	loop_remove(&m->loop, w);
+	machine_end(m, VM_END_STOPPED, NULL);
 }
 
 static void signal_ready(struct loop_watch *w, uint32_t events)
@@ -214,6 +232,12 @@ static int make_devices(struct vm_machine *m, const struct vm_config *c, struct 
 {
 	if (vm_rng_init(&m->rng, &m->mem, &m->loop, e) < 0 || attach(m, &m->rng.dev, e) < 0)
 		return -e->code;
+	if (vm_balloon_init(&m->balloon, &m->mem, &m->loop, e) < 0 ||
+		attach(m, &m->balloon.dev, e) < 0)
+		return -e->code;
+	if (c->network.fd >= 0 && (vm_net_init(&m->net, &c->network, &m->mem, &m->loop, e) < 0 ||
+					  attach(m, &m->net.dev, e) < 0))
+		return -e->code;
 	if (c->vsock_listen_fd >= 0 || c->vsock_owner_fd >= 0) {
 		struct vm_vsock_ends ends = {.cid = VM_VSOCK_GUEST_CID,
 			.listen_fd = c->vsock_listen_fd,
@@ -221,6 +245,9 @@ static int make_devices(struct vm_machine *m, const struct vm_config *c, struct 
 
 		if (vm_vsock_init(&m->vsock, &ends, &m->mem, &m->loop, e) < 0 ||
 			attach(m, &m->vsock.dev, e) < 0)
+			return -e->code;
+		m->owner_watch = (struct loop_watch){.fd = c->vsock_owner_fd, .ready = owner_ready};
+		if (c->vsock_owner_fd >= 0 && loop_add(&m->loop, &m->owner_watch, 0, e) < 0)
 			return -e->code;
 	}
 	return make_disks(m, c, e);
@@ -329,6 +356,7 @@ int vm_machine_new(const struct vm_config *c, struct vm_machine **ret, struct er
 		.kvm_fd = -1,
 		.loop = {.epoll_fd = -1},
 		.serial_irq = -1,
+		.net = {.fd = -1, .watch = {.fd = -1}},
 		.vsock = {.listen_fd = -1, .listen_watch = {.fd = -1}},
 		.end_lock = PTHREAD_MUTEX_INITIALIZER,
 		.end_event = -1,
@@ -369,9 +397,19 @@ static void join_threads(struct vm_machine *m)
 			pthread_join(m->cpus[i].thread, NULL);
 }
 
+/* From here on nothing is opened: threads are started unfiltered and filter themselves. */
+static int confine_and_start(struct vm_machine *m, struct err *e)
+{
+	if (vm_filter_build(VM_THREAD_CPU, &m->cpu_filter, e) < 0 ||
+		vm_filter_build(VM_THREAD_LOOP, &m->loop_filter, e) < 0 || vm_confine(e) < 0 ||
+		start_threads(m, e) < 0)
+		return -e->code;
+	return vm_filter_apply(&m->loop_filter, e);
+}
+
 int vm_machine_run(struct vm_machine *m, struct err *e)
 {
-	int r = start_threads(m, e);
+	int r = confine_and_start(m, e);
 
 	if (r >= 0)
 		r = loop_run(&m->loop, e);
@@ -404,6 +442,8 @@ void vm_machine_free(struct vm_machine *m)
 		vm_blk_release(&m->blks[i]);
 	free(m->blks);
 	vm_vsock_release(&m->vsock);
+	vm_net_release(&m->net);
+	vm_device_release(&m->balloon.dev);
 	vm_device_release(&m->rng.dev);
 	for (unsigned int i = 0; i < m->n_cpus; i++)
 		vm_cpu_release(&m->cpus[i].cpu);
@@ -414,6 +454,8 @@ void vm_machine_free(struct vm_machine *m)
 	fd_close(&m->serial_irq);
 	fd_close(&m->end_event);
 	fd_close(&m->signal_fd);
+	vm_filter_release(&m->cpu_filter);
+	vm_filter_release(&m->loop_filter);
 	loop_release(&m->loop);
 	free(m);
 }

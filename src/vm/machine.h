@@ -16,11 +16,13 @@
 
 #include "base/loop.h"
 #include "base/mem.h"
+#include "vm/balloon.h"
 #include "vm/blk.h"
 #include "vm/boot.h"
 #include "vm/kvm.h"
 #include "vm/memory.h"
 #include "vm/mmio.h"
+#include "vm/net.h"
 #include "vm/rng.h"
 #include "vm/serial.h"
 #include "vm/vsock.h"
@@ -40,6 +42,7 @@ struct vm_config {
 	unsigned int n_cpus;
 	const struct vm_config_disk *disks; /* n_disks: vda, vdb, ... */
 	size_t n_disks;
+	struct vm_net_link network; /* its fd -1: none; taken */
 	/* The guest's sockets (vsock.h); both -1: it has none. */
 	int vsock_listen_fd; /* taken */
 	int vsock_owner_fd; /* borrowed */
@@ -50,7 +53,8 @@ struct vm_machine;
 
 int vm_machine_new(const struct vm_config *c, struct vm_machine **ret, struct err *e)
 	__attribute__((nonnull));
-/* Returns an enum vm_end, or -errno; VM_END_KVM fills the record. */
+/* Confines the process (confine.h) and runs.  Returns an enum vm_end, or -errno; VM_END_KVM fills
+ * the record. */
 int vm_machine_run(struct vm_machine *m, struct err *e) __attribute__((nonnull));
 void vm_machine_free(struct vm_machine *m);
 

@@ -27,8 +27,10 @@ struct vm_region {
 	uint8_t *host;
 };
 
+enum { VM_REGIONS_MAX = 8 }; /* ours has at most two; another monitor's may have more */
+
 struct vm_memory {
-	struct vm_region region[2];
+	struct vm_region region[VM_REGIONS_MAX];
 	unsigned int n_regions;
 };
 

@@ -38,6 +38,7 @@ struct vm_queue {
 	/* Ours, from vm_queue_enable on. */
 	bool indirect, event_idx; /* negotiated */
 	uint8_t *desc_at, *avail_at, *used_at;
+	uint16_t base; /* vhost: where a queue goes on */
 	uint16_t next_avail, next_used, signalled;
 };
 

@@ -30,7 +30,7 @@ int vm_device_init(struct vm_device *d, const struct vm_device_ops *ops,
 	d->features = FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_RING_F_EVENT_IDX) |
 		      FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
 	for (unsigned int i = 0; i < VM_DEVICE_QUEUES_MAX; i++)
-		d->kick[i].watch.fd = -1;
+		d->kick[i].watch.fd = d->call_fd[i] = -1;
 	d->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->irq_fd < 0)
 		return err_sys(e, "cannot make an interrupt for device '%s'", ops->name);
@@ -60,6 +60,7 @@ void vm_device_release(struct vm_device *d)
 
 		loop_remove(d->loop, &d->kick[i].watch);
 		fd_close(&fd);
+		fd_close(&d->call_fd[i]);
 	}
 	fd_close(&d->irq_fd);
 	d->ops = NULL;
@@ -168,8 +169,14 @@ void vm_device_run(struct vm_device *d, unsigned int nr)
 
 void vm_device_signal(struct vm_device *d, unsigned int nr)
 {
-	if (vm_queue_must_signal(&d->queue[nr]))
+	uint64_t one = 1;
+
+	if (!vm_queue_must_signal(&d->queue[nr]))
+		return;
+	if (d->call_fd[nr] < 0)
 		interrupt(d, VIRTIO_MMIO_INT_VRING);
+	else if (write(d->call_fd[nr], &one, sizeof(one)) < 0)
+		return; /* full, as above */
 }
 
 void vm_device_config_changed(struct vm_device *d)

@@ -68,6 +68,7 @@ struct vm_device {
 	struct vm_kick kick[VM_DEVICE_QUEUES_MAX]; /* doorbells: eventfds, owned */
 	atomic_uint interrupt_status;
 	int irq_fd; /* eventfd, owned */
+	int call_fd[VM_DEVICE_QUEUES_MAX]; /* vhost: instead of it; owned */
 
 	/* The transport's selectors. */
 	uint32_t features_sel, driver_features_sel, queue_sel;

@@ -114,7 +114,7 @@ b" ]
   wrong=0
   while kill -0 $churn 2>/dev/null; do
     code=0
-    out=$(timeout 30 "$JAIL" exec racy echo fine 2>&1) || code=$?
+    out=$(timeout -k 2 30 "$JAIL" exec racy echo fine 2>&1) || code=$?
     case $code in
     0) [ "$out" = fine ] || wrong=1 ;;
     125) [[ $out == "jail: "* ]] || wrong=1 ;;

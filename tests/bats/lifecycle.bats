@@ -297,7 +297,7 @@ other" ]
 @test "logs --follow ends with the jail" {
   jail create --root "$ROOT" chatty sh -c 'echo one; sleep 0.5; echo two'
   jail start chatty
-  run timeout 20 "$JAIL" logs -f chatty
+  run timeout -k 2 20 "$JAIL" logs -f chatty
   [ "$status" -eq 0 ]
   [ "$output" = "one
 two" ]

@@ -30,7 +30,6 @@ static void fresh_env(void)
 /* A root with the static busybox as sh, cat, sleep and so on. */
 static void make_root(void)
 {
-	AUTO_FREE char *cmd = NULL;
 	static const char *const dirs[] = {
 		"root", "root/bin", "root/etc", "root/tmp", "state", "run"};
 	static const char *const names[] = {"sh", "cat", "sleep", "true", "false", "id", "echo",
@@ -360,8 +359,7 @@ static int copy(const char *name, bool in, const char *inside, const char *host,
 TEST(files_go_in_and_out)
 {
 	struct jail_def def = def_sh("exec sleep 1000");
-	AUTO_FREE char *host = str_fmt("%s/file", top), *back = str_fmt("%s/back", top),
-		       *tree = str_fmt("%s/etc", top);
+	AUTO_FREE char *host = str_fmt("%s/file", top), *back = str_fmt("%s/back", top);
 	AUTO_FREE char *in_tree = str_fmt("%s/etc/passwd", top), *evil = str_fmt("%s/evil", top);
 	struct err e = {0};
 	struct jail_info info;
