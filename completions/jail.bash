@@ -67,7 +67,7 @@ _jail_value() {
   "run --cap-add") echo '@none' ;;
   "run --cap-drop") echo '@none' ;;
   "run --seccomp") echo '@file' ;;
-  "run --allow") echo '@none' ;;
+  "run --allow") echo 'debug personality userns mount io_uring bpf perf keyctl tiocsti sockets aio mqueue numa userfaultfd fanotify handles hostname time vmsplice ldt rawio modules syslog swap quota reboot compat' ;;
   "run --isolation") echo 'jail auto vm' ;;
   "exec --env" | "exec -e") echo '@none' ;;
   "exec --user" | "exec -u") echo '@none' ;;
@@ -110,7 +110,7 @@ _jail_value() {
   "create --cap-add") echo '@none' ;;
   "create --cap-drop") echo '@none' ;;
   "create --seccomp") echo '@file' ;;
-  "create --allow") echo '@none' ;;
+  "create --allow") echo 'debug personality userns mount io_uring bpf perf keyctl tiocsti sockets aio mqueue numa userfaultfd fanotify handles hostname time vmsplice ldt rawio modules syslog swap quota reboot compat' ;;
   "create --isolation") echo 'jail auto vm' ;;
   "start --detach-keys") echo '@none' ;;
   "start --trace") echo '@file' ;;

@@ -70,7 +70,7 @@ complete -c jail -n '__fish_seen_subcommand_from run' -l net -x -a 'none host' -
 complete -c jail -n '__fish_seen_subcommand_from run' -l cap-add -x -d 'give a capability'
 complete -c jail -n '__fish_seen_subcommand_from run' -l cap-drop -x -d 'take a capability, or all'
 complete -c jail -n '__fish_seen_subcommand_from run' -l seccomp -r -F -d 'default, unconfined, or a profile'\''s file'
-complete -c jail -n '__fish_seen_subcommand_from run' -l allow -x -d 'widen by name; jail-security(7) lists the words'
+complete -c jail -n '__fish_seen_subcommand_from run' -l allow -x -a 'debug personality userns mount io_uring bpf perf keyctl tiocsti sockets aio mqueue numa userfaultfd fanotify handles hostname time vmsplice ldt rawio modules syslog swap quota reboot compat' -d 'widen by name; jail-security(7) lists the words'
 complete -c jail -n '__fish_seen_subcommand_from run' -l isolation -x -a 'jail auto vm' -d 'jail: the host'\''s kernel; vm: its own; auto'
 complete -c jail -n '__fish_seen_subcommand_from run' -F
 complete -c jail -n '__fish_seen_subcommand_from exec' -l tty -s t -d 'give it a terminal (when there is one here); --no-tty: pipes'
@@ -124,7 +124,7 @@ complete -c jail -n '__fish_seen_subcommand_from create' -l net -x -a 'none host
 complete -c jail -n '__fish_seen_subcommand_from create' -l cap-add -x -d 'give a capability'
 complete -c jail -n '__fish_seen_subcommand_from create' -l cap-drop -x -d 'take a capability, or all'
 complete -c jail -n '__fish_seen_subcommand_from create' -l seccomp -r -F -d 'default, unconfined, or a profile'\''s file'
-complete -c jail -n '__fish_seen_subcommand_from create' -l allow -x -d 'widen by name; jail-security(7) lists the words'
+complete -c jail -n '__fish_seen_subcommand_from create' -l allow -x -a 'debug personality userns mount io_uring bpf perf keyctl tiocsti sockets aio mqueue numa userfaultfd fanotify handles hostname time vmsplice ldt rawio modules syslog swap quota reboot compat' -d 'widen by name; jail-security(7) lists the words'
 complete -c jail -n '__fish_seen_subcommand_from create' -l isolation -x -a 'jail auto vm' -d 'jail: the host'\''s kernel; vm: its own; auto'
 complete -c jail -n '__fish_seen_subcommand_from create' -F
 complete -c jail -n '__fish_seen_subcommand_from start' -l attach -s a -d 'hold its program from here; its output is not logged'

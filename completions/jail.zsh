@@ -56,7 +56,7 @@ _jail_of() {
       '--cap-add=[give a capability]:CAP: ' \
       '--cap-drop=[take a capability, or all]:CAP: ' \
       '--seccomp=[default, unconfined, or a profile'\''s file]:PROFILE:_files' \
-      '--allow=[widen by name; jail-security(7) lists the words]:WORD: ' \
+      '--allow=[widen by name; jail-security(7) lists the words]:WORD:(debug personality userns mount io_uring bpf perf keyctl tiocsti sockets aio mqueue numa userfaultfd fanotify handles hostname time vmsplice ldt rawio modules syslog swap quota reboot compat)' \
       '--isolation=[jail\: the host'\''s kernel; vm\: its own; auto]:TIER:(jail auto vm)' \
       '*::command: _normal'
     ;;
@@ -121,7 +121,7 @@ _jail_of() {
       '--cap-add=[give a capability]:CAP: ' \
       '--cap-drop=[take a capability, or all]:CAP: ' \
       '--seccomp=[default, unconfined, or a profile'\''s file]:PROFILE:_files' \
-      '--allow=[widen by name; jail-security(7) lists the words]:WORD: ' \
+      '--allow=[widen by name; jail-security(7) lists the words]:WORD:(debug personality userns mount io_uring bpf perf keyctl tiocsti sockets aio mqueue numa userfaultfd fanotify handles hostname time vmsplice ldt rawio modules syslog swap quota reboot compat)' \
       '--isolation=[jail\: the host'\''s kernel; vm\: its own; auto]:TIER:(jail auto vm)' \
       '1:name: ' '*::command: _normal'
     ;;

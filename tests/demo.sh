@@ -52,6 +52,14 @@ quote() {
   done
   echo "$out"
 }
+wait_for_server() {
+  for _ in $(seq 100); do
+    "$jail" exec db "$bin/pg_isready" -q 2>/dev/null && return
+    sleep 0.2
+  done
+  "$jail" logs db
+  fail "the server does not answer"
+}
 fail() { printf 'demo: %s\n' "$1" >&2; exit 1; }
 
 chapter "1. One command you do not trust"
@@ -62,8 +70,8 @@ cd "$tour/project"
 show jail run -- sh -c 'gcc -o program main.c && ls -l && ls -A ~ | wc -l'
 say "" "The compiler was the host's; the program it made is in the folder; home was empty." \
   "What it does to the rest of the tree stays in a layer that goes with the jail:" ""
-show jail run -- sh -c 'rm -rf /usr/share/doc /etc/hostname; ls /etc/hostname'  || true
-show ls /etc/hostname
+show jail run -- sh -c 'rm -rf /usr/bin /etc/passwd; ls -d /usr/bin'  || true
+show ls -d /usr/bin /etc/passwd
 cd - >/dev/null
 
 chapter "2. A jail with a name"
@@ -79,7 +87,8 @@ show jail exec box sh -c 'id -u; cat /proc/self/uid_map; grep -E "^(CapEff|NoNew
 show_refused jail exec box mount -t tmpfs none /mnt
 show_refused jail exec box sh -c 'echo 1 >/proc/sys/kernel/sysrq'
 show_refused jail exec box mknod /dev/sda b 8 0
-show_refused jail exec box cat /etc/shadow
+say "" "The host's password hashes are not there to be read:" ""
+show jail exec box wc -c /etc/shadow
 say "" "It has no network but its own loopback, and sees no process but its own:" ""
 show jail exec box sh -c 'cat /proc/net/dev | tail -n +3 | cut -d: -f1; ls /proc | grep -c "^[0-9]"'
 
@@ -87,8 +96,9 @@ chapter "4. Limits, on by default"
 say "This jail may have 20 processes and 64 MiB. More is refused, or ends it:" ""
 show_refused jail exec box sh -c 'for i in $(seq 30); do sleep 5 & done; wait' 2>&1 | tail -n 2
 show_refused jail exec box sh -c 'head -c 200000000 /dev/zero | tail | wc -c' || true
+"$jail" wait box || true
 show jail ls
-"$jail" start box 2>/dev/null || true
+show jail start box
 say "" "Limits change while it runs:" ""
 show jail set box --memory 128M --pids 100
 show jail stats box
@@ -106,13 +116,10 @@ show mmdebstrap --quiet --variant=minbase --include=postgresql "$suite" "$tree" 
 version=$(ls "$tree/usr/lib/postgresql")
 bin="/usr/lib/postgresql/$version/bin"
 say "" "The server in a named jail that stays. The tree is shared and never written to:" ""
-show jail create --root "$tree" -u postgres -m 256M db "$bin/postgres" \
-  -D "/var/lib/postgresql/$version/main" -c "config_file=/etc/postgresql/$version/main/postgresql.conf"
+show jail create --root "$tree" -u postgres -m 256M --tmpfs /run/postgresql db \
+  "$bin/postgres" -D "/var/lib/postgresql/$version/main" -c "config_file=/etc/postgresql/$version/main/postgresql.conf"
 show jail start db
-for _ in $(seq 100); do
-  "$jail" exec db "$bin/pg_isready" -q && break
-  sleep 0.2
-done
+wait_for_server
 say "" "And a client, under the same rules:" ""
 show jail exec db psql -c "create table visits (who text, at timestamptz default now())"
 show jail exec db psql -c "insert into visits (who) values ('a stranger')"
@@ -120,10 +127,7 @@ show jail exec db psql -c "select who, at is not null as noted from visits"
 say "" "Stop asks the server to end, and its data stay until destroy:" ""
 show jail stop db
 show jail start db
-for _ in $(seq 100); do
-  "$jail" exec db "$bin/pg_isready" -q && break
-  sleep 0.2
-done
+wait_for_server
 show jail exec db psql -At -c "select count(*) from visits"
 show jail stats db
 show jail ps db

@@ -242,6 +242,7 @@ static int exec_in_jail(struct agent_server *s, struct job *j, struct err *e)
 	if (!jail)
 		return err_set(e, ESRCH, "the jail is not running");
 	x.jail_pidfd = jail->iso.pidfd;
+	x.ns_fds = jail->iso.ns_fds;
 	if (s->spec.linux.seccomp)
 		r = iso_filter_get(s->spec.linux.seccomp, -1, &filter, e);
 	if (s->spec.linux.seccomp)

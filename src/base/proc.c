@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
@@ -169,10 +170,32 @@ struct helper_io {
 	const struct proc_cmd *cmd;
 };
 
+/* A helper that does not read its input closes the pipe; its caller must not die of that. */
+static ssize_t write_no_sigpipe(int fd, const void *p, size_t n)
+{
+	sigset_t pipe_only, old, pending;
+	bool was_pending;
+	ssize_t r;
+	int code;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	sigpending(&pending);
+	was_pending = sigismember(&pending, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &pipe_only, &old);
+	r = write(fd, p, n);
+	code = errno;
+	if (r < 0 && code == EPIPE && !was_pending)
+		sigtimedwait(&pipe_only, NULL, &(struct timespec){0});
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	errno = code;
+	return r;
+}
+
 static void feed(struct helper_io *io)
 {
 	size_t left = strlen(io->cmd->input) - io->sent;
-	ssize_t n = left ? write(io->in, io->cmd->input + io->sent, left) : 0;
+	ssize_t n = left ? write_no_sigpipe(io->in, io->cmd->input + io->sent, left) : 0;
 
 	if (n > 0)
 		io->sent += (size_t)n;

@@ -59,9 +59,13 @@ const struct command commands[] = {
 	ROW("doctor", cmd_doctor, GROUP_HOST, OPT_PERMUTE, "",
 		"tell what this host offers, by trying, and what to do"),
 	ROW("version", cmd_version, GROUP_HOST, OPT_PERMUTE, "", "tell the version"),
+	ROW("oci", cmd_oci, GROUP_HOST, OPT_STOP_AT_WORD, "COMMAND [ARG...]",
+		"be the OCI runtime of podman, containerd or docker (as jail-oci)"),
 	ROW("jls", cmd_jls, GROUP_HIDDEN, OPT_PERMUTE, "", "list running jails as FreeBSD does"),
 	ROW("jexec", cmd_jexec, GROUP_HIDDEN, OPT_STOP_AT_WORD, "JAIL [CMD [ARG...]]",
 		"run a program in a running jail, with FreeBSD's options"),
+	ROW("jail-oci", cmd_oci, GROUP_HIDDEN, OPT_STOP_AT_WORD, "COMMAND [ARG...]",
+		"the OCI runtime by its own name"),
 	{.name = NULL},
 };
 /* clang-format on */

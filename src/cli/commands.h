@@ -24,6 +24,7 @@ COMMAND(cmd_jls);
 COMMAND(cmd_kill);
 COMMAND(cmd_logs);
 COMMAND(cmd_ls);
+COMMAND(cmd_oci);
 COMMAND(cmd_pause);
 COMMAND(cmd_ps);
 COMMAND(cmd_rename);

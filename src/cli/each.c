@@ -18,9 +18,22 @@ static bool is_pattern(const char *s)
 	return strpbrk(s, "*?[") != NULL;
 }
 
-static int by_name(const void *a, const void *b)
+static int by_jid(const void *a, const void *b)
 {
-	return strcmp(((const struct jail_info *)a)->name, ((const struct jail_info *)b)->name);
+	const struct jail_info *x = a, *y = b;
+
+	return (x->jid > y->jid) - (x->jid < y->jid);
+}
+
+/* In the order in which they were made, which mostly is the order in which they come. */
+static void sort(struct jail_info *rows, size_t n)
+{
+	size_t i = 1;
+
+	while (i < n && rows[i - 1].jid < rows[i].jid)
+		i++;
+	if (i < n)
+		qsort(rows, n, sizeof(*rows), by_jid);
 }
 
 static int collect(struct jail_env *env, const char *pattern, struct jail_info **rows, size_t *n,
@@ -48,7 +61,7 @@ static int collect(struct jail_env *env, const char *pattern, struct jail_info *
 	if (r < 0)
 		return r;
 	if (*n > before)
-		qsort(*rows + before, *n - before, sizeof(info), by_name);
+		sort(*rows + before, *n - before);
 	else if (pattern)
 		return err_set(e, ENOENT, "no jail matches '%s'; see jail ls", pattern);
 	return 0;

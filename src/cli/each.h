@@ -23,8 +23,8 @@ int each_of(struct jail_env *env, int n, char **operands, each_fn *fn, void *ctx
 	__attribute__((nonnull(1, 4, 6)));
 
 /*
- * The infos of all jails, or of those named, sorted by name; *ret is owned.  running leaves out
- * the others.
+ * The infos of all jails, or of those named, in the order of their jids; *ret is owned.  running
+ * leaves out the others.
  */
 int each_info(struct jail_env *env, int n, char **operands, bool running, struct jail_info **ret,
 	size_t *ret_n, struct err *e) __attribute__((nonnull(1, 5, 6, 7)));

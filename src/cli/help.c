@@ -49,8 +49,7 @@ void help_overview(struct buf *b)
 	buf_adds(b,
 		"usage: jail COMMAND [ARGUMENT...]\n"
 		"\n"
-		"Run programs in jails: confined by default, limited by default, leaving nothing "
-		"behind.\n"
+		"Run programs in jails: confined and limited by default, leaving nothing behind.\n"
 		"  jail run -- make test           this folder is visible, all else is protected\n"
 		"  jail run --root ./debian sh     a directory as the root, never written to\n");
 	for (int g = 0; g < GROUP_HIDDEN; g++) {
@@ -61,8 +60,9 @@ void help_overview(struct buf *b)
 	}
 	buf_adds(b,
 		"\n'jail COMMAND --help' tells the options; the manual is jail(8).\n"
-		"Exit status: the program's own; 128+n when signal n ended it; 125 when jail "
-		"failed,\n126 when the program cannot be executed, 127 when it is not there.\n");
+		"Exit status: the program's own, or 128+n when signal n ended it; 125 when jail\n"
+		"itself failed, 126 when the program cannot be executed, 127 when it is "
+		"missing.\n");
 }
 
 /* The words that --allow takes, for the commands that have it. */

@@ -3,12 +3,12 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "cli/attached.h"
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/table.h"
+#include "cli/when.h"
 
 struct ls_opts {
 	bool quiet, running;
@@ -56,18 +56,10 @@ static const struct column ls_columns[] = {
 	COLUMN_END,
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* Since when it is what it is: running, stopped, or only made. */
-static uint64_t age_s(const struct jail_info *info)
+static uint64_t age_s(const struct jail_info *info, uint64_t now)
 {
-	uint64_t now = now_ms(), then = info->created_ms;
+	uint64_t then = info->created_ms;
 
 	if (info_is_up(info) && info->started_ms)
 		then = info->started_ms;
@@ -76,7 +68,7 @@ static uint64_t age_s(const struct jail_info *info)
 	return then && then <= now ? (now - then) / 1000 : UINT64_MAX;
 }
 
-static void fill(struct ls_row *row, const struct jail_info *info)
+static void fill(struct ls_row *row, const struct jail_info *info, uint64_t now)
 {
 	bool ended = info->state == JAIL_STOPPED;
 
@@ -90,7 +82,7 @@ static void fill(struct ls_row *row, const struct jail_info *info)
 		.pid = info->init_pid > 0 ? info->init_pid : -1,
 		.supervisor = info->supervisor_pid > 0 ? info->supervisor_pid : -1,
 		.exit_code = ended ? info->exit_code : -1,
-		.age_s = age_s(info),
+		.age_s = age_s(info, now),
 		.created_ms = info->created_ms ? info->created_ms : UINT64_MAX,
 		.started_ms = info->started_ms ? info->started_ms : UINT64_MAX,
 		.stopped_ms = info->stopped_ms ? info->stopped_ms : UINT64_MAX,
@@ -99,12 +91,14 @@ static void fill(struct ls_row *row, const struct jail_info *info)
 		.terminal = info->terminal,
 		.oom = info->oom,
 		.soft = info->soft_limits};
+	row->shown = row->state;
+	if (!ended && !info->oom)
+		return;
 	if (ended)
 		snprintf(row->shown_state, sizeof(row->shown_state), "%s (%d)%s", row->state,
 			info->exit_code, info->oom ? " oom" : "");
 	else
-		snprintf(row->shown_state, sizeof(row->shown_state), "%s%s", row->state,
-			info->oom ? " oom" : "");
+		snprintf(row->shown_state, sizeof(row->shown_state), "%s oom", row->state);
 	row->shown = row->shown_state;
 }
 
@@ -112,9 +106,10 @@ static void add_rows(
 	const struct ls_opts *o, const struct jail_info *infos, size_t n, struct buf *b)
 {
 	AUTO_FREE struct ls_row *rows = mem_new_array(n + 1, sizeof(*rows));
+	uint64_t now = when_now_ms();
 
 	for (size_t i = 0; i < n; i++)
-		fill(&rows[i], &infos[i]);
+		fill(&rows[i], &infos[i], now);
 	table_add(ls_columns, rows, n, sizeof(*rows), o->format, b);
 }
 

@@ -61,6 +61,7 @@ static const struct command *by_program_name(const char *argv0)
 static int dispatch(int argc, char **argv, struct err *e)
 {
 	const struct command *cmd = by_program_name(argc > 0 ? argv[0] : NULL);
+	char version[] = "version";
 
 	if (cmd)
 		return cmd->run(cmd, argc, argv, e);
@@ -68,7 +69,7 @@ static int dispatch(int argc, char **argv, struct err *e)
 		(!strcmp(argv[1], "help") && argc == 2))
 		return overview(e);
 	if (!strcmp(argv[1], "help")) {
-		char *help[] = {argv[2], (char[]){"--help"}, NULL};
+		char word[] = "--help", *help[] = {argv[2], word, NULL};
 
 		return command_require(argv[2], &cmd, e) < 0 ? -EINVAL : cmd->run(cmd, 2, help, e);
 	}
@@ -79,7 +80,7 @@ static int dispatch(int argc, char **argv, struct err *e)
 		return cli_print(&b, e);
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
-		argv[1] = (char[]){"version"};
+		argv[1] = version;
 	if (command_require(argv[1], &cmd, e) < 0)
 		return -EINVAL;
 	return cmd->run(cmd, argc - 1, argv + 1, e);

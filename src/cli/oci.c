@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/opt.h"
 #include "base/parse.h"
+#include "cli/commands.h"
 #include "cli/oci_follow.h"
 #include "oci/oci.h"
 
@@ -410,15 +411,13 @@ static int verb_resume(struct front *f, const void *opts, int n, char **words, s
 	return oci_resume(&f->oci, words[0], e);
 }
 
-enum { FORMAT_TABLE, FORMAT_JSON };
-static const char *const formats[] = {"table", "json", NULL};
 struct list_opts {
 	int format;
 	bool quiet;
 };
 static const struct opt list_options[] = {
 	OPT(struct list_opts, format, 'f', "format", OPT_CHOICE, "FORMAT", "table or json",
-		.choices = formats),
+		.choices = cli_format_names),
 	OPT(struct list_opts, quiet, 'q', "quiet", OPT_FLAG, NULL, "ids only"),
 	OPT_END,
 };
@@ -480,7 +479,7 @@ struct ps_opts {
 };
 static const struct opt ps_options[] = {
 	OPT(struct ps_opts, format, 'f', "format", OPT_CHOICE, "FORMAT", "table or json",
-		.choices = formats),
+		.choices = cli_format_names),
 	OPT_END,
 };
 
@@ -828,4 +827,13 @@ int oci_front(int argc, char **argv)
 	oci_close(&f.oci);
 	opt_release(front_options, &f);
 	return r;
+}
+
+const struct opt cmd_oci_options[] = {OPT_END};
+
+int cmd_oci_run(const struct command *cmd, int argc, char **argv, struct err *e)
+{
+	(void)cmd;
+	(void)e;
+	return oci_front(argc, argv);
 }

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/json.h"
 #include "base/parse.h"
@@ -37,35 +38,57 @@ static size_t width(const char *s)
 	return n;
 }
 
-static char *age(uint64_t s)
+/* Decimal digits of v, at most 20, into p; returns their number. */
+static size_t digits(uint64_t v, char *p)
+{
+	char text[20];
+	size_t n = 0;
+
+	do {
+		text[sizeof(text) - ++n] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	memcpy(p, text + sizeof(text) - n, n);
+	return n;
+}
+
+enum { NUMBER_BYTES = 40 };
+
+static size_t age(uint64_t s, char *text)
 {
 	static const struct {
 		uint64_t seconds;
 		char unit;
-	} units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}};
+	} units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	size_t i = 0, n;
 
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-		if (s >= 2 * units[i].seconds)
-			return str_fmt("%" PRIu64 "%c", s / units[i].seconds, units[i].unit);
-	return str_fmt("%" PRIu64 "s", s);
+	while (i + 1 < ARRAY_SIZE(units) && s < 2 * units[i].seconds)
+		i++;
+	n = digits(s / units[i].seconds, text);
+	text[n] = units[i].unit;
+	return n + 1;
 }
 
-static char *number(const struct column *c, uint64_t v)
+static size_t number(const struct column *c, uint64_t v, char text[static NUMBER_BYTES])
 {
-	char text[24];
+	char size[24];
 
-	if (v == UINT64_MAX)
-		return str_dup(c->kind == COL_LIMIT || c->kind == COL_SIZE_MAX ? "max" : "-");
+	if (v == UINT64_MAX) {
+		bool limit = c->kind == COL_LIMIT || c->kind == COL_SIZE_MAX;
+
+		return (size_t)snprintf(text, NUMBER_BYTES, "%s", limit ? "max" : "-");
+	}
 	switch (c->kind) {
 	case COL_SIZE:
 	case COL_SIZE_MAX:
-		return str_dup(print_size(v, text));
+		return (size_t)snprintf(text, NUMBER_BYTES, "%s", print_size(v, size));
 	case COL_USEC:
-		return str_fmt("%" PRIu64 ".%02" PRIu64 "s", v / 1000000, v % 1000000 / 10000);
+		return (size_t)snprintf(text, NUMBER_BYTES, "%" PRIu64 ".%02" PRIu64 "s",
+			v / 1000000, v % 1000000 / 10000);
 	case COL_AGE:
-		return age(v);
+		return age(v, text);
 	default:
-		return str_fmt("%" PRIu64, v);
+		return digits(v, text);
 	}
 }
 
@@ -78,23 +101,60 @@ static char *joined(const struct strv *sv)
 	return str_visible(b.n ? b.p : "-");
 }
 
-char *table_cell(const struct column *c, const void *row)
+/* One value for people.  Most need no memory: `ls` of a thousand jails has nine thousand. */
+struct cell {
+	const char *p;
+	size_t n, width;
+	char *owned;
+	char text[NUMBER_BYTES];
+};
+
+/* The bytes of s when all of it is printable ASCII, which is also its width; else SIZE_MAX. */
+static size_t plain(const char *s)
+{
+	const char *p = s;
+
+	while (*p >= 0x20 && *p < 0x7f)
+		p++;
+	return *p ? SIZE_MAX : (size_t)(p - s);
+}
+
+static void cell_text(struct cell *ret, const char *s)
+{
+	ret->p = s;
+	ret->n = ret->width = plain(s);
+	if (ret->n != SIZE_MAX)
+		return;
+	ret->p = ret->owned = str_visible(s);
+	ret->n = strlen(ret->p);
+	ret->width = width(ret->p);
+}
+
+static void cell_get(struct cell *ret, const struct column *c, const void *row)
 {
 	const void *at = (const char *)row + c->offset;
 	const char *s;
 
+	ret->owned = NULL;
 	switch (c->kind) {
 	case COL_STR:
 		s = *(char *const *)at;
-		return str_visible(s && *s ? s : "-");
+		cell_text(ret, s && *s ? s : "-");
+		return;
 	case COL_BOOL:
-		return str_dup(*(const bool *)at ? "yes" : "no");
+		cell_text(ret, *(const bool *)at ? "yes" : "no");
+		return;
 	case COL_ENUM:
-		return str_dup(c->names[*(const int *)at]);
+		cell_text(ret, c->names[*(const int *)at]);
+		return;
 	case COL_STRV:
-		return joined(at);
+		ret->p = ret->owned = joined(at);
+		ret->n = strlen(ret->p);
+		ret->width = width(ret->p);
+		return;
 	default:
-		return number(c, as_u64(c, at));
+		ret->p = ret->text;
+		ret->n = ret->width = number(c, as_u64(c, at), ret->text);
 	}
 }
 
@@ -163,49 +223,82 @@ static void add_json(
 	buf_adds(b, n ? "\n]\n" : "]\n");
 }
 
-static void pad(struct buf *b, size_t n)
+/* A column that is shown, how wide it is, and the bytes beyond one for each place in it. */
+struct shown {
+	const struct column *c;
+	size_t width, extra;
+	bool right, last;
+};
+
+enum { SHOWN_MAX = 32 };
+
+static size_t measure(struct shown shown[static SHOWN_MAX], const struct column *columns,
+	const char *rows, size_t n, size_t size)
 {
-	while (n-- > 0)
-		buf_adds(b, " ");
+	size_t n_shown = 0;
+
+	for (const struct column *c = columns; !is_end(c) && n_shown < SHOWN_MAX; c++)
+		if (c->title)
+			shown[n_shown++] = (struct shown){
+				.c = c, .width = width(c->title), .right = is_number(c->kind)};
+	shown[n_shown - 1].last = true;
+	for (size_t k = 0; k < n_shown; k++)
+		for (size_t i = 0; i < n; i++) {
+			struct cell cell;
+
+			cell_get(&cell, shown[k].c, rows + i * size);
+			shown[k].width = MAX(shown[k].width, cell.width);
+			shown[k].extra += cell.n - cell.width;
+			free(cell.owned);
+		}
+	return n_shown;
 }
 
-/* One cell; the last of a line is not padded, so that nothing trails. */
-static void add_cell(struct buf *b, const char *text, size_t column_width, bool right, bool last)
+/* Puts one cell at p; the last of a line is not padded, so that nothing trails. */
+static char *put_cell(char *p, const struct shown *s, const char *text, size_t n, size_t text_width)
 {
-	size_t fill = column_width - width(text);
+	size_t fill = s->width - text_width;
 
-	if (right)
-		pad(b, fill);
-	buf_adds(b, text);
-	if (!last)
-		pad(b, (right ? 0 : fill) + GAP);
+	if (s->right) {
+		memset(p, ' ', fill);
+		p += fill;
+	}
+	memcpy(p, text, n);
+	p += n;
+	if (s->last) {
+		*p++ = '\n';
+		return p;
+	}
+	fill = (s->right ? 0 : fill) + GAP;
+	memset(p, ' ', fill);
+	return p + fill;
 }
 
 static void add_text(
 	const struct column *columns, const char *rows, size_t n, size_t size, struct buf *b)
 {
-	const struct column *shown[32];
-	size_t n_shown = 0, widths[ARRAY_SIZE(shown)];
-	AUTO_STRV struct strv cells = {0};
+	struct shown shown[SHOWN_MAX];
+	size_t n_shown = measure(shown, columns, rows, n, size), bytes = 0;
+	char *p;
 
-	for (const struct column *c = columns; !is_end(c) && n_shown < ARRAY_SIZE(shown); c++)
-		if (c->title)
-			shown[n_shown++] = c;
 	for (size_t k = 0; k < n_shown; k++)
-		widths[k] = width(shown[k]->title);
+		bytes += (shown[k].width + GAP) * (n + 1) + shown[k].extra +
+			 strlen(shown[k].c->title);
+	b->p = mem_grow(b->p, &b->cap, b->n + bytes + 1, 1);
+	p = b->p + b->n;
+	for (size_t k = 0; k < n_shown; k++)
+		p = put_cell(p, &shown[k], shown[k].c->title, strlen(shown[k].c->title),
+			width(shown[k].c->title));
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < n_shown; k++) {
-			char *cell = table_cell(shown[k], rows + i * size);
+			struct cell cell;
 
-			widths[k] = MAX(widths[k], width(cell));
-			strv_take(&cells, cell);
+			cell_get(&cell, shown[k].c, rows + i * size);
+			p = put_cell(p, &shown[k], cell.p, cell.n, cell.width);
+			free(cell.owned);
 		}
-	for (size_t i = 0; i <= n; i++) {
-		for (size_t k = 0; k < n_shown; k++)
-			add_cell(b, i ? cells.v[(i - 1) * n_shown + k] : shown[k]->title, widths[k],
-				is_number(shown[k]->kind), k + 1 == n_shown);
-		buf_adds(b, "\n");
-	}
+	*p = 0;
+	b->n = (size_t)(p - b->p);
 }
 
 void table_add(const struct column *columns, const void *rows, size_t n, size_t size,

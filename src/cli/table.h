@@ -58,7 +58,5 @@ void table_add(const struct column *columns, const void *rows, size_t n, size_t 
 /* One row as a JSON object on one line, without newline: for streams. */
 void table_add_object(const struct column *columns, const void *row, struct buf *b)
 	__attribute__((nonnull));
-/* One value for people, owned: for streams whose widths are not known beforehand. */
-char *table_cell(const struct column *c, const void *row) __attribute__((nonnull, malloc));
 
 #endif

@@ -64,8 +64,8 @@ int img_blob_write(struct img_blob_writer *w, const void *p, size_t n, struct er
 	int r;
 
 	if (n > w->max_bytes || w->size > w->max_bytes - n)
-		return err_set(e, EFBIG, "blob '%s' is larger than the %llu bytes announced", w->name,
-			(unsigned long long)w->max_bytes);
+		return err_set(e, EFBIG, "blob '%s' is larger than the %llu bytes announced",
+			w->name, (unsigned long long)w->max_bytes);
 	img_hash_add(&w->hash, p, n);
 	r = fd_write_full(w->fd, p, n);
 	if (r < 0)
@@ -92,8 +92,8 @@ static void discard(struct img_blob_writer *w)
 	img_hash_release(&w->hash);
 }
 
-int img_blob_commit(struct img_blob_writer *w, uint64_t want_size, struct img_digest *ret,
-	struct err *e)
+int img_blob_commit(
+	struct img_blob_writer *w, uint64_t want_size, struct img_digest *ret, struct err *e)
 {
 	struct img_digest got;
 	int r = 0;
@@ -106,7 +106,8 @@ int img_blob_commit(struct img_blob_writer *w, uint64_t want_size, struct img_di
 		r = img_digest_expect("blob", &w->want, &got, e);
 	if (r >= 0 && !img_blob_has(w->store, &got)) {
 		r = img_unsynced_add(w->store, IMG_BLOB, &got, e);
-		if (r >= 0 && renameat(w->store->partial_fd, w->name, w->store->blobs_fd, got.hex) < 0)
+		if (r >= 0 &&
+			renameat(w->store->partial_fd, w->name, w->store->blobs_fd, got.hex) < 0)
 			r = err_sys(e, "cannot store blob 'sha256:%s'", got.hex);
 	}
 	discard(w);

@@ -61,6 +61,8 @@ int img_digest_expect(const char *what, const struct img_digest *want, const str
 {
 	if (img_digest_eq(want, got))
 		return 0;
-	return err_set(e, EBADMSG, "%s: its digest is sha256:%s, expected sha256:%s; it was damaged or replaced on the way",
+	return err_set(e, EBADMSG,
+		"%s: its digest is sha256:%s, expected sha256:%s; it was damaged or replaced on "
+		"the way",
 		what, got->hex, want->hex);
 }

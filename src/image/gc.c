@@ -98,7 +98,8 @@ static int mark(struct img_store *s, struct marks *m, struct err *e)
 	return 0;
 }
 
-static int each_entry(int dirfd, int (*f)(const char *name, void *ctx, struct err *e), void *ctx, struct err *e)
+static int each_entry(
+	int dirfd, int (*f)(const char *name, void *ctx, struct err *e), void *ctx, struct err *e)
 {
 	DIR *d = fdopendir(openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *de;
@@ -243,7 +244,8 @@ static int check_blob(const char *name, void *ctx, struct err *e)
 	if (img_digest_parse(text, &d, &why) >= 0) {
 		AUTO_FD int fd = img_blob_open(c->s, &d, NULL, &why);
 
-		good = fd >= 0 && hash_file(fd, &got) >= 0 && img_digest_expect("blob", &d, &got, &why) >= 0;
+		good = fd >= 0 && hash_file(fd, &got) >= 0 &&
+		       img_digest_expect("blob", &d, &got, &why) >= 0;
 	}
 	if (good)
 		return 0;
@@ -286,7 +288,8 @@ static int check_all(struct check *c, struct err *e)
 {
 	AUTO_IMG_NAMES struct img_names names = {0};
 
-	if (each_entry(c->s->blobs_fd, check_blob, c, e) < 0 || each_entry(c->s->layers_fd, check_layer, c, e) < 0)
+	if (each_entry(c->s->blobs_fd, check_blob, c, e) < 0 ||
+		each_entry(c->s->layers_fd, check_layer, c, e) < 0)
 		return -e->code;
 	if (img_names_list(c->s, &names, e) < 0)
 		return -e->code;
@@ -295,7 +298,8 @@ static int check_all(struct check *c, struct err *e)
 	return 0;
 }
 
-int img_check(struct img_store *s, bool repair, void (*found)(void *ctx, const char *line), void *ctx, struct err *e)
+int img_check(struct img_store *s, bool repair, void (*found)(void *ctx, const char *line),
+	void *ctx, struct err *e)
 {
 	struct check c = {.s = s, .repair = repair, .found = found, .ctx = ctx};
 	int r = img_store_lock(s, repair ? IMG_LOCK_EXCLUSIVE : IMG_LOCK_SHARED, e);
@@ -323,7 +327,8 @@ static int usage_entry(const char *name, void *ctx, struct err *e)
 	if (fstatat(w->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	/* A file of several names counts as one of them each time. */
-	*w->bytes += (uint64_t)st.st_blocks * 512 / (S_ISDIR(st.st_mode) ? 1 : MAX(st.st_nlink, (nlink_t)1));
+	*w->bytes += (uint64_t)st.st_blocks * 512 /
+		     (S_ISDIR(st.st_mode) ? 1 : MAX(st.st_nlink, (nlink_t)1));
 	if (!S_ISDIR(st.st_mode) || w->depth > IMG_PATH_MAX_DEPTH + 4)
 		return 0;
 	fd = path_try(w->dirfd, name, O_RDONLY | O_DIRECTORY, PATH_STRICT);

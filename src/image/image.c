@@ -9,7 +9,8 @@
 #include "image/store.h"
 
 /* The configuration was verified when it was stored: a start does not hash it again. */
-static int read_config(const struct img_store *s, const struct img_digest *d, struct img_config *ret, struct err *e)
+static int read_config(const struct img_store *s, const struct img_digest *d,
+	struct img_config *ret, struct err *e)
 {
 	AUTO_FD int fd = img_blob_open(s, d, NULL, e);
 	AUTO_BUF struct buf b = {0};
@@ -21,7 +22,8 @@ static int read_config(const struct img_store *s, const struct img_digest *d, st
 	return img_config_parse(b.p, b.n, SIZE_MAX, ret, e);
 }
 
-static int take_layers(const struct img_store *s, const struct img_record *rec, struct img_image *i, struct err *e)
+static int take_layers(
+	const struct img_store *s, const struct img_record *rec, struct img_image *i, struct err *e)
 {
 	for (size_t k = 0; k < rec->layers.n; k++) {
 		struct img_digest d;
@@ -36,7 +38,8 @@ static int take_layers(const struct img_store *s, const struct img_record *rec, 
 	return 0;
 }
 
-static int open_locked(struct img_store *s, const char *text, const char *pin, struct img_image *i, struct err *e)
+static int open_locked(
+	struct img_store *s, const char *text, const char *pin, struct img_image *i, struct err *e)
 {
 	struct img_name n = {0};
 	struct img_record rec = {0};
@@ -63,7 +66,8 @@ static int open_locked(struct img_store *s, const char *text, const char *pin, s
 	return r;
 }
 
-int img_image_open(struct img_store *s, const char *text, const char *pin, struct img_image *ret, struct err *e)
+int img_image_open(struct img_store *s, const char *text, const char *pin, struct img_image *ret,
+	struct err *e)
 {
 	AUTO_IMG_IMAGE struct img_image i = {0};
 	int r = img_store_lock(s, IMG_LOCK_SHARED, e);

@@ -36,8 +36,7 @@ struct img_digest {
 };
 /* "sha256:" and 64 lower-case hex digits, nothing else; -EINVAL otherwise. */
 int img_digest_parse(const char *s, struct img_digest *ret, struct err *e) __attribute__((nonnull));
-bool img_digest_eq(const struct img_digest *a, const struct img_digest *b)
-	__attribute__((nonnull));
+bool img_digest_eq(const struct img_digest *a, const struct img_digest *b) __attribute__((nonnull));
 /* Writes "sha256:..." and returns buf. */
 enum { IMG_DIGEST_TEXT = 72 };
 char *img_digest_print(const struct img_digest *d, char buf[static IMG_DIGEST_TEXT])
@@ -49,9 +48,9 @@ char *img_digest_print(const struct img_digest *d, char buf[static IMG_DIGEST_TE
  * A reference without tag and digest means the tag "latest".
  */
 struct img_ref {
-	char *registry;	  /* "docker.io", "127.0.0.1:5000", "[::1]:5000"; NULL: short name */
+	char *registry; /* "docker.io", "127.0.0.1:5000", "[::1]:5000"; NULL: short name */
 	char *repository; /* "library/alpine" */
-	char *tag;	  /* NULL when only a digest was given */
+	char *tag; /* NULL when only a digest was given */
 	bool has_digest;
 	struct img_digest digest;
 };
@@ -89,14 +88,14 @@ struct img_store {
 	int root_fd, blobs_fd, layers_fd, images_fd, refs_fd, pins_fd, partial_fd, unsynced_fd,
 		tmp_fd;
 	int lock_fd; /* held while >= 0 */
-	char *path;  /* absolute */
+	char *path; /* absolute */
 	char boot_id[33];
 };
 #define IMG_STORE_INIT                                                                             \
 	{                                                                                          \
-		.root_fd = -EBADF, .blobs_fd = -EBADF, .layers_fd = -EBADF, .images_fd = -EBADF, .refs_fd = -EBADF,     \
-		.pins_fd = -EBADF, .partial_fd = -EBADF, .unsynced_fd = -EBADF, .tmp_fd = -EBADF,  \
-		.lock_fd = -EBADF                                                                  \
+		.root_fd = -EBADF, .blobs_fd = -EBADF, .layers_fd = -EBADF, .images_fd = -EBADF,   \
+		.refs_fd = -EBADF, .pins_fd = -EBADF, .partial_fd = -EBADF, .unsynced_fd = -EBADF, \
+		.tmp_fd = -EBADF, .lock_fd = -EBADF                                                \
 	}
 enum img_store_flag {
 	IMG_STORE_CREATE = 1, /* make it when it is missing */
@@ -108,9 +107,9 @@ void img_store_release(struct img_store *s) __attribute__((nonnull));
 #define AUTO_IMG_STORE __attribute__((cleanup(img_store_release)))
 
 enum img_lock {
-	IMG_LOCK_SHARED,    /* adding: several at once */
+	IMG_LOCK_SHARED, /* adding: several at once */
 	IMG_LOCK_EXCLUSIVE, /* removing: alone; waits */
-	IMG_LOCK_TRY,	    /* exclusive or -EAGAIN at once */
+	IMG_LOCK_TRY, /* exclusive or -EAGAIN at once */
 };
 /* Takes the store's lock, replacing the one held.  Ends with the process, whatever kills it. */
 int img_store_lock(struct img_store *s, enum img_lock mode, struct err *e) __attribute__((nonnull));
@@ -119,21 +118,21 @@ void img_store_unlock(struct img_store *s) __attribute__((nonnull));
 /* What an image says about the process to run (config.md); data, never commands. */
 struct img_config {
 	char *architecture, *os, *variant, *user, *working_dir, *stop_signal, *created, *author;
-	struct strv env;	   /* NAME=VALUE */
+	struct strv env; /* NAME=VALUE */
 	struct strv entrypoint, cmd;
-	struct strv volumes;	   /* absolute, clean; never /, /proc, /sys, /dev or below those */
+	struct strv volumes; /* absolute, clean; never /, /proc, /sys, /dev or below those */
 	struct strv exposed_ports; /* "80/tcp" */
-	struct strv labels;	   /* KEY=VALUE */
-	struct strv diff_ids;	   /* "sha256:..." lowest first; checked */
+	struct strv labels; /* KEY=VALUE */
+	struct strv diff_ids; /* "sha256:..." lowest first; checked */
 };
 void img_config_release(struct img_config *c) __attribute__((nonnull));
 
 /* A name in the store. */
 struct img_name {
-	char *name;		    /* as img_ref_print gives it */
-	struct img_digest target;   /* what the registry called it: a manifest or an index */
+	char *name; /* as img_ref_print gives it */
+	struct img_digest target; /* what the registry called it: a manifest or an index */
 	struct img_digest manifest; /* the manifest of this machine's platform */
-	int64_t pulled;		    /* seconds since the epoch */
+	int64_t pulled; /* seconds since the epoch */
 };
 struct img_names {
 	struct img_name *v;
@@ -158,7 +157,7 @@ struct img_image {
 	char *name; /* NULL when found by digest alone */
 	struct img_digest manifest, config_digest;
 	struct img_config config;
-	struct strv lower;   /* absolute directories for overlay's lowerdir, topmost first */
+	struct strv lower; /* absolute directories for overlay's lowerdir, topmost first */
 	uint64_t size_bytes; /* of the compressed layers, as the manifest states */
 };
 /*

@@ -1,7 +1,7 @@
 /*
- * Archives and directories become images.  An archive of images is first unpacked like a layer, with
- * the same care, into a temporary directory, and read from there: its own names and links can then
- * lead nowhere else.
+ * Archives and directories become images.  An archive of images is first unpacked like a layer,
+ * with the same care, into a temporary directory, and read from there: its own names and links can
+ * then lead nowhere else.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -15,10 +15,10 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/path.h"
-#include "image/ops.h"
+#include "image/pack.h"
 
-int img_add_layer(const struct img_job *job, int fd, const char *what, const struct img_digest *diff_id,
-	struct img_new_layer *ret, struct err *e)
+int img_add_layer(const struct img_job *job, int fd, const char *what,
+	const struct img_digest *diff_id, struct img_new_layer *ret, struct err *e)
 {
 	AUTO_IMG_BLOB_WRITER struct img_blob_writer w = IMG_BLOB_WRITER_INIT;
 	AUTO_FREE char *chunk = mem_new(1 << 18);
@@ -34,7 +34,8 @@ int img_add_layer(const struct img_job *job, int fd, const char *what, const str
 			return -e->code;
 		if (w.size == (uint64_t)n)
 			ret->compression = img_compression_of(chunk, (size_t)n);
-		img_report(job, &(struct img_event){.stage = "fetch", .digest = what, .done_bytes = w.size});
+		img_report(job, &(struct img_event){
+					.stage = "fetch", .digest = what, .done_bytes = w.size});
 	}
 	if (n < 0)
 		return err_set(e, (int)-n, "cannot read '%s'", what);
@@ -45,7 +46,9 @@ int img_add_layer(const struct img_job *job, int fd, const char *what, const str
 	if (r < 0)
 		return r;
 	ret->diff_id = diff_id ? *diff_id : sums.digest;
-	img_report(job, &(struct img_event){.stage = r ? "exists" : "done", .digest = what, .done_bytes = ret->size,
+	img_report(job, &(struct img_event){.stage = r ? "exists" : "done",
+				.digest = what,
+				.done_bytes = ret->size,
 				.total_bytes = ret->size});
 	return 0;
 }
@@ -57,7 +60,8 @@ static void names_take(struct img_names *names, struct img_name *n)
 	*n = (struct img_name){0};
 }
 
-/* The canonical form of a name that an archive claims (docker.io's) or the user gives (localhost's). */
+/* The canonical form of a name that an archive claims (docker.io's) or the user gives
+ * (localhost's). */
 static int whole_name(const char *text, const char *registry, char **ret, struct err *e)
 {
 	AUTO_IMG_REF struct img_ref ref = {0};
@@ -70,23 +74,24 @@ static int whole_name(const char *text, const char *registry, char **ret, struct
 	return 0;
 }
 
-static int import_root(const struct img_job *job, int fd, const char *name, struct img_config *config,
-	struct img_names *ret, struct err *e)
+static int import_root(const struct img_job *job, int fd, const char *name,
+	struct img_config *config, struct img_names *ret, struct err *e)
 {
 	struct img_new_layer layer = {0};
 	struct img_name n = {0};
 
 	if (!name)
-		return err_set(e, EINVAL, "a root directory has no name of its own; give one with --name");
+		return err_set(
+			e, EINVAL, "a root directory has no name of its own; give one with --name");
 	if (img_add_layer(job, fd, "root archive", NULL, &layer, e) < 0 ||
-		img_compose(job, config, NULL, &layer, 1, name, &n, e) < 0)
+		img_compose(job, config, NULL, NULL, &layer, 1, name, &n, e) < 0)
 		return -e->code;
 	names_take(ret, &n);
 	return 0;
 }
 
-static int import_layout(const struct img_job *job, int dir, const char *tag, const char *name, struct img_names *ret,
-	struct err *e)
+static int import_layout(const struct img_job *job, int dir, const char *tag, const char *name,
+	struct img_names *ret, struct err *e)
 {
 	AUTO_IMG_SOURCE struct img_source src = {0};
 	AUTO_FREE char *own = NULL;
@@ -126,8 +131,8 @@ static int read_member(int dir, const char *path, size_t max, struct buf *ret, s
 	return fd < 0 ? fd : file_read_fd(fd, path, max, ret, e);
 }
 
-static int saved_layers(const struct img_job *job, int dir, const struct img_saved *saved, const struct img_config *config,
-	struct img_new_layer *layers, struct err *e)
+static int saved_layers(const struct img_job *job, int dir, const struct img_saved *saved,
+	const struct img_config *config, struct img_new_layer *layers, struct err *e)
 {
 	for (size_t i = 0; i < saved->layers.n; i++) {
 		AUTO_FREE char *seen = str_visible(saved->layers.v[i]);
@@ -143,7 +148,8 @@ static int saved_layers(const struct img_job *job, int dir, const struct img_sav
 	return 0;
 }
 
-static int saved_names(const struct img_saved *saved, const char *name, struct strv *ret, struct err *e)
+static int saved_names(
+	const struct img_saved *saved, const char *name, struct strv *ret, struct err *e)
 {
 	if (name) {
 		strv_add(ret, name);
@@ -156,11 +162,13 @@ static int saved_names(const struct img_saved *saved, const char *name, struct s
 			return err_prefix(e, "the archive's name for it");
 		strv_take(ret, whole);
 	}
-	return ret->n ? 0 : err_set(e, EINVAL, "the archive gives the image no name; give one with --name");
+	return ret->n ? 0
+		      : err_set(e, EINVAL,
+				"the archive gives the image no name; give one with --name");
 }
 
-static int import_saved(const struct img_job *job, int dir, const struct img_saved *saved, const char *name,
-	struct img_names *ret, struct err *e)
+static int import_saved(const struct img_job *job, int dir, const struct img_saved *saved,
+	const char *name, struct img_names *ret, struct err *e)
 {
 	AUTO_BUF struct buf text = {0};
 	AUTO_STRV struct strv names = {0};
@@ -177,7 +185,8 @@ static int import_saved(const struct img_job *job, int dir, const struct img_sav
 	for (size_t i = 0; r >= 0 && i < names.n; i++) {
 		struct img_name n = {0};
 
-		r = img_compose(job, &config, text.p, layers, saved->layers.n, names.v[i], &n, e);
+		r = img_compose(
+			job, &config, text.p, NULL, layers, saved->layers.n, names.v[i], &n, e);
 		if (r >= 0)
 			names_take(ret, &n);
 	}
@@ -190,8 +199,8 @@ static bool is_wanted(const struct img_saved *saved, const char *tag)
 	return !tag || strv_has(&saved->repo_tags, tag);
 }
 
-static int import_docker(const struct img_job *job, int dir, const char *tag, const char *name, struct img_names *ret,
-	struct err *e)
+static int import_docker(const struct img_job *job, int dir, const char *tag, const char *name,
+	struct img_names *ret, struct err *e)
 {
 	AUTO_BUF struct buf text = {0};
 	struct img_saved_list list = {0};
@@ -203,9 +212,11 @@ static int import_docker(const struct img_job *job, int dir, const char *tag, co
 		return -e->code;
 	for (size_t i = 0; i < list.n; i++)
 		wanted += is_wanted(&list.v[i], tag);
-	r = wanted && (wanted == 1 || !name) ? 0 :
-	    wanted ? err_set(e, EINVAL, "the archive holds %zu images; --name can be given to one only", wanted) :
-		     err_set(e, ENOENT, "the archive holds no image '%.128s'", tag ? tag : "");
+	r = wanted && (wanted == 1 || !name) ? 0
+	    : wanted                         ? err_set(e, EINVAL,
+						       "the archive holds %zu images; --name can be given to one only",
+						       wanted)
+		     : err_set(e, ENOENT, "the archive holds no image '%.128s'", tag ? tag : "");
 	for (size_t i = 0; r >= 0 && i < list.n; i++)
 		if (is_wanted(&list.v[i], tag))
 			r = import_saved(job, dir, &list.v[i], name, ret, e);
@@ -220,14 +231,17 @@ static bool has_file(int dir, const char *name)
 	return fd >= 0;
 }
 
-/* docker save has written oci-layout beside manifest.json since 2023: names are in manifest.json. */
+/* docker save has written oci-layout beside manifest.json since 2023: names are in manifest.json.
+ */
 static enum img_import_kind kind_of_dir(int dir)
 {
-	return has_file(dir, "manifest.json") ? IMG_IMPORT_DOCKER : has_file(dir, "oci-layout") ? IMG_IMPORT_OCI : IMG_IMPORT_ROOT;
+	return has_file(dir, "manifest.json") ? IMG_IMPORT_DOCKER
+	       : has_file(dir, "oci-layout")  ? IMG_IMPORT_OCI
+					      : IMG_IMPORT_ROOT;
 }
 
-static int import_dir(const struct img_job *job, int dir, enum img_import_kind kind, const char *tag, const char *name,
-	struct img_names *ret, struct err *e)
+static int import_dir(const struct img_job *job, int dir, enum img_import_kind kind,
+	const char *tag, const char *name, struct img_names *ret, struct err *e)
 {
 	switch (kind == IMG_IMPORT_AUTO ? kind_of_dir(dir) : kind) {
 	case IMG_IMPORT_OCI:
@@ -242,7 +256,8 @@ static int import_dir(const struct img_job *job, int dir, enum img_import_kind k
 /* The first entry tells an archive of images from the archive of a root directory. */
 static enum img_import_kind kind_of_first(const char *name)
 {
-	static const char *const members[] = {"oci-layout", "index.json", "manifest.json", "repositories"};
+	static const char *const members[] = {
+		"oci-layout", "index.json", "manifest.json", "repositories"};
 	size_t hex;
 
 	while (str_starts(name, "./"))
@@ -281,8 +296,11 @@ static int peek_kind(int fd, enum img_import_kind *ret, struct err *e)
 	if (r >= 0) {
 		archive_read_support_format_tar(a);
 		if (archive_read_open(a, &p, NULL, peek_read, NULL) != ARCHIVE_OK ||
-			archive_read_next_header(a, &ae) < ARCHIVE_WARN || !archive_entry_pathname(ae))
-			r = err_set(e, EBADMSG, "the file is no tar archive, plain or compressed by gzip or zstd%s%s",
+			archive_read_next_header(a, &ae) < ARCHIVE_WARN ||
+			!archive_entry_pathname(ae))
+			r = err_set(e, EBADMSG,
+				"the file is no tar archive, plain or compressed by gzip or "
+				"zstd%s%s",
 				p.err.code ? ": " : "", p.err.code ? p.err.text : "");
 		else
 			*ret = kind_of_first(archive_entry_pathname(ae));
@@ -306,8 +324,8 @@ static int unpack_archive(int fd, int root, struct err *e)
 	return r;
 }
 
-static int import_archive(const struct img_job *job, int fd, enum img_import_kind kind, const char *tag, const char *name,
-	struct img_names *ret, struct err *e)
+static int import_archive(const struct img_job *job, int fd, enum img_import_kind kind,
+	const char *tag, const char *name, struct img_names *ret, struct err *e)
 {
 	char tmp[IMG_TMP_NAME];
 	AUTO_FD int dir = img_tmp_new(job->store, tmp, e);
@@ -324,8 +342,28 @@ static int import_archive(const struct img_job *job, int fd, enum img_import_kin
 	return r == -ENOTSUP ? -EINVAL : r;
 }
 
-int img_import(const struct img_job *job, int fd, enum img_import_kind kind, const char *tag, const char *name,
+static int import_tree(const struct img_job *job, int dir, const char *name,
 	struct img_config *config, struct img_names *ret, struct err *e)
+{
+	static const char *const mounted[] = {"proc", "sys", "dev", "run"};
+	struct img_pack_opts o = {0};
+	struct img_name n = {0};
+	int r;
+
+	if (!name)
+		return err_set(
+			e, EINVAL, "a root directory has no name of its own; give one with --name");
+	for (size_t i = 0; i < ARRAY_SIZE(mounted); i++)
+		strv_add(&o.leave_out, mounted[i]);
+	r = img_commit(job, NULL, dir, &o, config, name, &n, e);
+	strv_release(&o.leave_out);
+	if (r >= 0)
+		names_take(ret, &n);
+	return r;
+}
+
+int img_import(const struct img_job *job, int fd, enum img_import_kind kind, const char *tag,
+	const char *name, struct img_config *config, struct img_names *ret, struct err *e)
 {
 	AUTO_FREE char *whole = NULL;
 	struct stat st;
@@ -337,7 +375,7 @@ int img_import(const struct img_job *job, int fd, enum img_import_kind kind, con
 		return err_sys(e, "cannot examine what is to be imported");
 	if (S_ISDIR(st.st_mode)) {
 		r = import_dir(job, fd, kind, tag, whole, ret, e);
-		return r == -ENOTSUP ? err_set(e, EINVAL, "the directory holds neither manifest.json nor oci-layout") : r;
+		return r == -ENOTSUP ? import_tree(job, fd, whole, config, ret, e) : r;
 	}
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, EINVAL, "what is to be imported must be a file or a directory");

@@ -99,10 +99,12 @@ static int zstd_step(struct img_inflate *z, struct img_io *io, struct err *e)
 	ZSTD_outBuffer out = {io->out, io->n_out, 0};
 
 	while (out.pos < out.size) {
-		size_t was_in = in.pos, was_out = out.pos, r = ZSTD_decompressStream(z->state, &out, &in);
+		size_t was_in = in.pos, was_out = out.pos,
+		       r = ZSTD_decompressStream(z->state, &out, &in);
 
 		if (ZSTD_isError(r))
-			return err_set(e, EBADMSG, "cannot decompress zstd data: %s", ZSTD_getErrorName(r));
+			return err_set(e, EBADMSG, "cannot decompress zstd data: %s",
+				ZSTD_getErrorName(r));
 		if (in.pos != was_in || out.pos != was_out)
 			z->between = r == 0;
 		if (in.pos == in.size && out.pos < out.size)
@@ -150,9 +152,10 @@ static const struct {
 	void (*stop)(struct img_inflate *z);
 } kinds[] = {
 	[IMG_PLAIN] = {"plain", {0}, {0}, plain_start, plain_step, plain_stop},
-	[IMG_GZIP] = {"gzip", {0x1f, 0x8b, 8}, {0xff, 0xff, 0xff}, gzip_start, gzip_step, gzip_stop},
-	[IMG_ZSTD] = {"zstd", {0x28, 0xb5, 0x2f, 0xfd}, {0xff, 0xff, 0xff, 0xff}, zstd_start, zstd_step,
-		zstd_stop},
+	[IMG_GZIP] = {"gzip", {0x1f, 0x8b, 8}, {0xff, 0xff, 0xff}, gzip_start, gzip_step,
+		gzip_stop},
+	[IMG_ZSTD] = {"zstd", {0x28, 0xb5, 0x2f, 0xfd}, {0xff, 0xff, 0xff, 0xff}, zstd_start,
+		zstd_step, zstd_stop},
 };
 
 /* RFC 8878, 3.1.2: a zstd stream may begin with a frame to be skipped. */

@@ -39,8 +39,8 @@ static int draft_publish(struct draft *d, const struct img_digest *id, struct er
 {
 	if (img_unsynced_add(d->store, IMG_LAYER, id, e) < 0)
 		return -e->code;
-	if (renameat(d->store->tmp_fd, d->name, d->store->layers_fd, id->hex) < 0 && errno != EEXIST &&
-		errno != ENOTEMPTY)
+	if (renameat(d->store->tmp_fd, d->name, d->store->layers_fd, id->hex) < 0 &&
+		errno != EEXIST && errno != ENOTEMPTY)
 		return err_sys(e, "cannot store layer 'sha256:%s'", id->hex);
 	return 0;
 }
@@ -67,11 +67,15 @@ static int write_notes(struct draft *d, const struct img_unpack_stats *st, struc
 	return file_replace(d->fd, "implied", b.p, b.n, 0600, 0, e);
 }
 
-static int unpack_into(struct draft *d, int blob_fd, const struct img_digest *diff_id, const char *what,
-	const struct img_layer_opts *o, struct img_sums *ret_sums, struct err *e)
+static int unpack_into(struct draft *d, int blob_fd, const struct img_digest *diff_id,
+	const char *what, const struct img_layer_opts *o, struct img_sums *ret_sums, struct err *e)
 {
-	struct img_unpack_opts uo = {.root_fd = d->root_fd, .what = what, .max_bytes = o->max_bytes,
-		.max_entries = o->max_entries, .progress = o->progress, .ctx = o->ctx};
+	struct img_unpack_opts uo = {.root_fd = d->root_fd,
+		.what = what,
+		.max_bytes = o->max_bytes,
+		.max_entries = o->max_entries,
+		.progress = o->progress,
+		.ctx = o->ctx};
 	struct img_stream_limits limits = {.max_bytes = o->max_bytes};
 	struct img_unpack_stats st = {0};
 	struct img_stream *stream = NULL;
@@ -94,14 +98,16 @@ static int unpack_into(struct draft *d, int blob_fd, const struct img_digest *di
 }
 
 /* Serialises those who unpack the same layer; the file goes when its last user is done. */
-static int lock_layer(struct img_store *s, const struct img_digest *id, char name[static 80], struct err *e)
+static int lock_layer(
+	struct img_store *s, const struct img_digest *id, char name[static 80], struct err *e)
 {
 	snprintf(name, 80, "%s.layer", id->hex);
 	return img_lock_file(s, s->tmp_fd, name, e);
 }
 
-int img_layer_unpack(struct img_store *s, const struct img_digest *blob, const struct img_digest *diff_id,
-	const struct img_layer_opts *o, struct img_sums *ret_sums, struct err *e)
+int img_layer_unpack(struct img_store *s, const struct img_digest *blob,
+	const struct img_digest *diff_id, const struct img_layer_opts *o, struct img_sums *ret_sums,
+	struct err *e)
 {
 	AUTO_DRAFT struct draft d = {.fd = -EBADF, .root_fd = -EBADF};
 	AUTO_FREE char *what = str_fmt("layer sha256:%.12s", blob->hex);
@@ -138,7 +144,8 @@ bool img_layer_is_opaque(const struct img_store *s, const struct img_digest *dif
 	return !faccessat(s->layers_fd, p, F_OK, AT_SYMLINK_NOFOLLOW);
 }
 
-int img_layer_implied(const struct img_store *s, const struct img_digest *diff_id, struct strv *ret, struct err *e)
+int img_layer_implied(const struct img_store *s, const struct img_digest *diff_id, struct strv *ret,
+	struct err *e)
 {
 	AUTO_FREE char *p = str_fmt("%s/implied", diff_id->hex);
 	AUTO_BUF struct buf b = {0};
@@ -179,7 +186,7 @@ static enum sight look(int layer_fs, const struct strv *implied, const char *pat
 		return SIGHT_HIDDEN;
 	if (is_implied(implied, path)) {
 		bool opaque = fgetxattr(fd, "trusted.overlay.opaque", &y, 1) == 1 ||
-			fgetxattr(fd, "user.overlay.opaque", &y, 1) == 1;
+			      fgetxattr(fd, "user.overlay.opaque", &y, 1) == 1;
 
 		return opaque ? SIGHT_HIDDEN : SIGHT_NOTHING;
 	}
@@ -203,7 +210,8 @@ static void stack_release(struct stack *st)
 	free(st->implied);
 }
 
-static int stack_open(struct img_store *s, const struct strv *diff_ids, struct stack *st, struct err *e)
+static int stack_open(
+	struct img_store *s, const struct strv *diff_ids, struct stack *st, struct err *e)
 {
 	st->fs = mem_new_array(diff_ids->n, sizeof(int));
 	st->implied = mem_new_array(diff_ids->n, sizeof(struct strv));
@@ -216,10 +224,12 @@ static int stack_open(struct img_store *s, const struct strv *diff_ids, struct s
 		p = str_fmt("%s/fs", id.hex);
 		st->fs[st->n] = path_open(s->layers_fd, p, O_RDONLY | O_DIRECTORY, PATH_STRICT, e);
 		st->n++;
-		if (st->fs[st->n - 1] < 0 || img_layer_implied(s, &id, &st->implied[st->n - 1], e) < 0)
+		if (st->fs[st->n - 1] < 0 ||
+			img_layer_implied(s, &id, &st->implied[st->n - 1], e) < 0)
 			return -e->code;
 		if (st->implied[st->n - 1].n)
-			qsort(st->implied[st->n - 1].v, st->implied[st->n - 1].n, sizeof(char *), by_text);
+			qsort(st->implied[st->n - 1].v, st->implied[st->n - 1].n, sizeof(char *),
+				by_text);
 	}
 	return 0;
 }
@@ -241,7 +251,8 @@ static int real_dir(const struct stack *st, size_t top, const char *path)
 	return -ENOENT;
 }
 
-/* Whether a layer above top says something of its own about path, so that nothing is to be mended. */
+/* Whether a layer above top says something of its own about path, so that nothing is to be mended.
+ */
 static bool overruled(const struct stack *st, size_t top, const char *path)
 {
 	for (size_t i = top + 1; i < st->n; i++) {
@@ -262,7 +273,7 @@ static bool differs(int fd)
 	if (fstat(fd, &st) < 0)
 		return false;
 	return (st.st_mode & 07777) != 0755 || st.st_uid != geteuid() || st.st_gid != getegid() ||
-		flistxattr(fd, NULL, 0) > 0;
+	       flistxattr(fd, NULL, 0) > 0;
 }
 
 static void copy_user_xattrs(int from, int to)
@@ -288,7 +299,8 @@ static int copy_attributes(int from, int to)
 
 	if (fstat(from, &st) < 0)
 		return -errno;
-	if ((st.st_uid != geteuid() || st.st_gid != getegid()) && fchown(to, st.st_uid, st.st_gid) < 0)
+	if ((st.st_uid != geteuid() || st.st_gid != getegid()) &&
+		fchown(to, st.st_uid, st.st_gid) < 0)
 		return -errno;
 	if (fchmod(to, st.st_mode & 07777) < 0)
 		return -errno;
@@ -297,7 +309,8 @@ static int copy_attributes(int from, int to)
 	return futimens(to, ts) < 0 ? -errno : 0;
 }
 
-/* Makes path in the new layer, each directory on the way with the attributes that are seen there. */
+/* Makes path in the new layer, each directory on the way with the attributes that are seen there.
+ */
 static int mend(const struct stack *st, int root, size_t top, const char *path, struct err *e)
 {
 	AUTO_FREE char *part = str_dup(path);
@@ -333,7 +346,8 @@ static int mend_all(const struct stack *st, int root, struct err *e)
 			const char *path = st->implied[i].v[k];
 			AUTO_FD int fd = -EBADF;
 
-			if (look(st->fs[i], &st->implied[i], path, &fd) == SIGHT_HIDDEN || overruled(st, i, path))
+			if (look(st->fs[i], &st->implied[i], path, &fd) == SIGHT_HIDDEN ||
+				overruled(st, i, path))
 				continue;
 			fd = real_dir(st, i, path);
 			if (fd < 0 || !differs(fd))
@@ -345,7 +359,8 @@ static int mend_all(const struct stack *st, int root, struct err *e)
 	return mended;
 }
 
-int img_layer_fixup(struct img_store *s, const struct strv *diff_ids, const struct img_digest *id, struct err *e)
+int img_layer_fixup(struct img_store *s, const struct strv *diff_ids, const struct img_digest *id,
+	struct err *e)
 {
 	AUTO_DRAFT struct draft d = {.fd = -EBADF, .root_fd = -EBADF};
 	__attribute__((cleanup(stack_release))) struct stack st = {0};

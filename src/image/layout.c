@@ -36,7 +36,8 @@ static int read_small(int dir, const char *name, struct buf *ret, struct err *e)
 	return fd < 0 ? fd : file_read_fd(fd, name, IMG_DOC_MAX_BYTES, ret, e);
 }
 
-static int layout_manifest(void *ctx, const struct img_digest *digest, struct buf *ret, char **ret_type, struct err *e)
+static int layout_manifest(
+	void *ctx, const struct img_digest *digest, struct buf *ret, char **ret_type, struct err *e)
 {
 	struct layout *l = ctx;
 	const struct img_digest *d = digest ? digest : &l->chosen->digest;
@@ -51,8 +52,8 @@ static int layout_manifest(void *ctx, const struct img_digest *digest, struct bu
 	return img_digest_expect("manifest", d, &got, e);
 }
 
-static int layout_blob(void *ctx, const struct img_job *job, const struct img_desc *d, struct img_blob_writer *w,
-	const bool *stop, struct err *e)
+static int layout_blob(void *ctx, const struct img_job *job, const struct img_desc *d,
+	struct img_blob_writer *w, const bool *stop, struct err *e)
 {
 	struct layout *l = ctx;
 	AUTO_FREE char *name = str_fmt("blobs/sha256/%s", d->digest.hex), *chunk = mem_new(1 << 18);
@@ -69,7 +70,9 @@ static int layout_blob(void *ctx, const struct img_job *job, const struct img_de
 			return err_set(e, ECANCELED, "stopped");
 		if (img_blob_write(w, chunk, (size_t)n, e) < 0)
 			return -e->code;
-		img_report(job, &(struct img_event){.stage = "fetch", .digest = d->digest_text, .done_bytes = w->size,
+		img_report(job, &(struct img_event){.stage = "fetch",
+					.digest = d->digest_text,
+					.done_bytes = w->size,
 					.total_bytes = d->size});
 	}
 	return n < 0 ? err_set(e, (int)-n, "cannot read '%s'", name) : 0;
@@ -88,7 +91,8 @@ struct version_json {
 	char *version;
 };
 static const struct json_field version_fields[] = {
-	JSON_FIELD(struct version_json, version, "imageLayoutVersion", JSON_STR, .flags = JSON_REQUIRED),
+	JSON_FIELD(struct version_json, version, "imageLayoutVersion", JSON_STR,
+		.flags = JSON_REQUIRED),
 };
 static const struct json_table version_table = JSON_TABLE(struct version_json, version_fields);
 
@@ -104,7 +108,8 @@ static int check_version(struct layout *l, struct err *e)
 		return err_prefix(e, "'oci-layout' is not valid");
 	known = !strcmp(v.version, "1.0.0");
 	json_release(&version_table, &v);
-	return known ? 0 : err_set(e, EINVAL, "the OCI image layout is of another version than 1.0.0");
+	return known ? 0
+		     : err_set(e, EINVAL, "the OCI image layout is of another version than 1.0.0");
 }
 
 static int choose(struct layout *l, const char *tag, struct err *e)
@@ -114,14 +119,17 @@ static int choose(struct layout *l, const char *tag, struct err *e)
 	for (size_t i = 0; i < l->index.n_manifests; i++) {
 		struct img_desc *d = &l->index.manifests[i];
 
-		if (tag ? str_eq(strmap_get(&d->annotations, key), tag) : l->index.n_manifests == 1) {
+		if (tag ? str_eq(strmap_get(&d->annotations, key), tag)
+			: l->index.n_manifests == 1) {
 			l->chosen = d;
 			return 0;
 		}
 	}
 	if (tag)
-		return err_set(e, ENOENT, "the OCI image layout holds no image named '%.128s'", tag);
-	return err_set(e, ENOENT, "the OCI image layout holds %zu images; say which, as in oci:DIRECTORY:NAME",
+		return err_set(
+			e, ENOENT, "the OCI image layout holds no image named '%.128s'", tag);
+	return err_set(e, ENOENT,
+		"the OCI image layout holds %zu images; say which, as in oci:DIRECTORY:NAME",
 		l->index.n_manifests);
 }
 
@@ -145,6 +153,9 @@ int img_source_layout(int dir_fd, const char *tag, struct img_source *ret, struc
 		layout_release(l);
 		return r;
 	}
-	*ret = (struct img_source){.ctx = l, .manifest = layout_manifest, .blob = layout_blob, .release = layout_release};
+	*ret = (struct img_source){.ctx = l,
+		.manifest = layout_manifest,
+		.blob = layout_blob,
+		.release = layout_release};
 	return 0;
 }

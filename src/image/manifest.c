@@ -32,7 +32,8 @@ static const struct json_table desc_table = JSON_TABLE(struct img_desc, desc_fie
 		.has_offset = offsetof(struct img_doc, has_##member), .table = &desc_table         \
 	}
 static const struct json_field doc_fields[] = {
-	JSON_FIELD(struct img_doc, schema_version, "schemaVersion", JSON_U32, .flags = JSON_REQUIRED),
+	JSON_FIELD(
+		struct img_doc, schema_version, "schemaVersion", JSON_U32, .flags = JSON_REQUIRED),
 	JSON_FIELD(struct img_doc, media_type, "mediaType", JSON_STR),
 	JSON_FIELD(struct img_doc, config, "config", JSON_OPTIONAL, .table = &desc_table),
 	LIST(layers, "layers"),
@@ -99,25 +100,31 @@ static int check_desc(struct img_desc *d, const char *what, enum use use, struct
 		return err_set(e, EFBIG, "%s: %llu bytes are more than any image may have", what,
 			(unsigned long long)d->size);
 	if (seen == USE_FOREIGN || d->urls.n)
-		return err_set(e, EBADMSG, "%s lives at a URL outside its registry; such layers are not fetched", what);
+		return err_set(e, EBADMSG,
+			"%s lives at a URL outside its registry; such layers are not fetched",
+			what);
 	if (use == USE_CONFIG && seen != USE_CONFIG)
-		return bad_type(what, d->media_type, "this is no container image but some other artifact", e);
+		return bad_type(what, d->media_type,
+			"this is no container image but some other artifact", e);
 	if (use == USE_LAYER && seen != USE_LAYER)
-		return bad_type(what, d->media_type, "this is not a kind of layer that can be unpacked", e);
+		return bad_type(
+			what, d->media_type, "this is not a kind of layer that can be unpacked", e);
 	return 0;
 }
 
 static int check_manifest(struct img_doc *d, struct err *e)
 {
 	if (!d->config || !d->has_layers)
-		return err_set(e, EBADMSG, "the manifest has no %s", d->config ? "layers" : "config");
+		return err_set(
+			e, EBADMSG, "the manifest has no %s", d->config ? "layers" : "config");
 	if (d->n_layers > IMG_LAYERS_MAX)
-		return err_set(e, E2BIG, "the manifest has %zu layers; the limit is %d", d->n_layers,
-			IMG_LAYERS_MAX);
+		return err_set(e, E2BIG, "the manifest has %zu layers; the limit is %d",
+			d->n_layers, IMG_LAYERS_MAX);
 	if (check_desc(d->config, "the manifest's config", USE_CONFIG, e) < 0)
 		return -e->code;
 	if (d->config->size > IMG_CONFIG_MAX_BYTES)
-		return err_set(e, EFBIG, "the image's configuration has %llu bytes; the limit is %d",
+		return err_set(e, EFBIG,
+			"the image's configuration has %llu bytes; the limit is %d",
 			(unsigned long long)d->config->size, IMG_CONFIG_MAX_BYTES);
 	for (size_t i = 0; i < d->n_layers; i++) {
 		char what[64];
@@ -132,8 +139,8 @@ static int check_manifest(struct img_doc *d, struct err *e)
 static int check_index(struct img_doc *d, struct err *e)
 {
 	if (d->n_manifests > IMG_INDEX_MAX)
-		return err_set(e, E2BIG, "the index has %zu manifests; the limit is %d", d->n_manifests,
-			IMG_INDEX_MAX);
+		return err_set(e, E2BIG, "the index has %zu manifests; the limit is %d",
+			d->n_manifests, IMG_INDEX_MAX);
 	for (size_t i = 0; i < d->n_manifests; i++) {
 		char what[64];
 
@@ -144,31 +151,38 @@ static int check_index(struct img_doc *d, struct err *e)
 	return 0;
 }
 
-/* One document, one meaning (CVE-2021-41190): its own type, the sender's type and its members agree. */
+/* One document, one meaning (CVE-2021-41190): its own type, the sender's type and its members
+ * agree. */
 static int classify(struct img_doc *d, const char *media_type, struct err *e)
 {
 	int own = use_of(d->media_type), sent = use_of_header(media_type);
 	int want = d->has_manifests ? USE_INDEX : USE_MANIFEST;
 
 	if (d->schema_version == 1 || d->fs_layers)
-		return err_set(e, EBADMSG, "the image has a manifest of schema 1, which no tool has written since 2017; push it again with a newer one");
+		return err_set(e, EBADMSG,
+			"the image has a manifest of schema 1, which no tool has written since "
+			"2017; push it again with a newer one");
 	if (d->schema_version != 2)
 		return err_set(e, EBADMSG, "the manifest says schemaVersion %u; only 2 is known",
 			d->schema_version);
 	if (d->has_manifests && (d->has_layers || d->config))
-		return err_set(e, EBADMSG, "the manifest is an index and an image at once; it is refused because programs would differ about it");
+		return err_set(e, EBADMSG,
+			"the manifest is an index and an image at once; it is refused because "
+			"programs would differ about it");
 	if (!d->has_manifests && !d->has_layers && !d->config)
-		return err_set(e, EBADMSG, "the document is neither an image's manifest nor an index");
+		return err_set(
+			e, EBADMSG, "the document is neither an image's manifest nor an index");
 	if ((own >= 0 || d->media_type) && own != want)
-		return bad_type("the manifest", d->media_type, "its contents are something else", e);
+		return bad_type(
+			"the manifest", d->media_type, "its contents are something else", e);
 	if (sent >= 0 && sent != want)
 		return bad_type("the manifest", media_type, "its contents are something else", e);
 	d->kind = d->has_manifests ? IMG_DOC_INDEX : IMG_DOC_MANIFEST;
 	return 0;
 }
 
-int img_doc_parse(const char *text, size_t n, const char *media_type, struct img_doc *ret,
-	struct err *e)
+int img_doc_parse(
+	const char *text, size_t n, const char *media_type, struct img_doc *ret, struct err *e)
 {
 	static const struct json_limits limits = {
 		.max_bytes = IMG_DOC_MAX_BYTES, .max_depth = 64, .max_items = 4096};
@@ -239,8 +253,10 @@ int img_platform_parse(const char *text, struct img_platform *ret, struct err *e
 	for (char *p = strtok_r(copy, "/", &save); p && n < 4; p = strtok_r(NULL, "/", &save))
 		parts[n++] = p;
 	if (n < 2 || n > 3)
-		return err_set(e, EINVAL, "'%.60s' is not a platform such as linux/amd64 or linux/arm/v7", text);
-	*ret = (struct img_platform){.os = str_dup(parts[0]), .architecture = str_dup(parts[1]),
+		return err_set(e, EINVAL,
+			"'%.60s' is not a platform such as linux/amd64 or linux/arm/v7", text);
+	*ret = (struct img_platform){.os = str_dup(parts[0]),
+		.architecture = str_dup(parts[1]),
 		.variant = str_dup(parts[2])};
 	return 0;
 }
@@ -286,8 +302,8 @@ int img_index_choose(const struct img_doc *doc, const struct img_platform *p,
 	if (!best && doc->n_manifests == 1 && !doc->manifests[0].platform)
 		best = &doc->manifests[0];
 	if (!best)
-		return err_set(e, ENOENT, "the image is not made for %s/%s; it exists for: %s", p->os,
-			p->architecture, there.n ? there.p : "nothing");
+		return err_set(e, ENOENT, "the image is not made for %s/%s; it exists for: %s",
+			p->os, p->architecture, there.n ? there.p : "nothing");
 	*ret = best;
 	return 0;
 }
@@ -353,7 +369,8 @@ static int refuse(const char *what, const char *value, const char *why, struct e
 static int check_env(const struct strv *env, struct err *e)
 {
 	if (env->n > IMG_ENV_MAX)
-		return err_set(e, E2BIG, "the image sets %zu variables; the limit is %d", env->n, IMG_ENV_MAX);
+		return err_set(e, E2BIG, "the image sets %zu variables; the limit is %d", env->n,
+			IMG_ENV_MAX);
 	for (size_t i = 0; i < env->n; i++)
 		if (!strchr(env->v[i], '=') || env->v[i][0] == '=')
 			return refuse("variable", env->v[i], "is not NAME=VALUE", e);
@@ -383,8 +400,9 @@ static int check_port(const char *port, struct err *e)
 	size_t n = strspn(port, "0123456789"), tail = n + (port[n] == '-');
 
 	tail += strspn(port + tail, "0123456789");
-	if (!n || n > 5 || tail > 11 || (port[tail] && strcmp(port + tail, "/tcp") && strcmp(port + tail, "/udp") &&
-		strcmp(port + tail, "/sctp")))
+	if (!n || n > 5 || tail > 11 ||
+		(port[tail] && strcmp(port + tail, "/tcp") && strcmp(port + tail, "/udp") &&
+			strcmp(port + tail, "/sctp")))
 		return refuse("port", port, "is not a number with /tcp or /udp", e);
 	return 0;
 }
@@ -394,10 +412,12 @@ static int check_diff_ids(const struct strv *ids, size_t n_layers, struct err *e
 	struct img_digest d;
 
 	if (n_layers != SIZE_MAX && ids->n != n_layers)
-		return err_set(e, EBADMSG, "the image's configuration names %zu layers, its manifest %zu", ids->n,
+		return err_set(e, EBADMSG,
+			"the image's configuration names %zu layers, its manifest %zu", ids->n,
 			n_layers);
 	if (ids->n > IMG_LAYERS_MAX)
-		return err_set(e, E2BIG, "the image has %zu layers; the limit is %d", ids->n, IMG_LAYERS_MAX);
+		return err_set(e, E2BIG, "the image has %zu layers; the limit is %d", ids->n,
+			IMG_LAYERS_MAX);
 	for (size_t i = 0; i < ids->n; i++)
 		if (img_digest_parse(ids->v[i], &d, e) < 0)
 			return err_prefix(e, "the image's configuration, diff_id %zu", i + 1);
@@ -423,7 +443,8 @@ static int take_config(struct config_json *j, size_t n_layers, struct img_config
 	for (size_t i = 0; i < run->labels.n; i++)
 		strv_addf(&c->labels, "%s=%s", run->labels.v[i].key, run->labels.v[i].value);
 	if (run->working_dir && *run->working_dir)
-		c->working_dir = str_fmt("%s%s", *run->working_dir == '/' ? "" : "/", run->working_dir);
+		c->working_dir =
+			str_fmt("%s%s", *run->working_dir == '/' ? "" : "/", run->working_dir);
 	c->architecture = mem_take(&j->architecture);
 	c->os = mem_take(&j->os);
 	c->variant = mem_take(&j->variant);
@@ -438,7 +459,8 @@ static int take_config(struct config_json *j, size_t n_layers, struct img_config
 	return 0;
 }
 
-int img_config_parse(const char *text, size_t n, size_t n_layers, struct img_config *ret, struct err *e)
+int img_config_parse(
+	const char *text, size_t n, size_t n_layers, struct img_config *ret, struct err *e)
 {
 	static const struct json_limits limits = {
 		.max_bytes = IMG_CONFIG_MAX_BYTES, .max_depth = 64, .max_items = 8192};
@@ -468,11 +490,17 @@ static struct key *keys_of(const struct strv *sv)
 
 char *img_config_print(const struct img_config *c)
 {
-	struct config_json j = {.created = str_dup(c->created), .author = str_dup(c->author),
-		.architecture = str_dup(c->architecture), .os = str_dup(c->os), .variant = str_dup(c->variant),
-		.config = {.user = str_dup(c->user), .working_dir = str_dup(c->working_dir),
-			.stop_signal = str_dup(c->stop_signal), .volumes = keys_of(&c->volumes),
-			.n_volumes = c->volumes.n, .ports = keys_of(&c->exposed_ports),
+	struct config_json j = {.created = str_dup(c->created),
+		.author = str_dup(c->author),
+		.architecture = str_dup(c->architecture),
+		.os = str_dup(c->os),
+		.variant = str_dup(c->variant),
+		.config = {.user = str_dup(c->user),
+			.working_dir = str_dup(c->working_dir),
+			.stop_signal = str_dup(c->stop_signal),
+			.volumes = keys_of(&c->volumes),
+			.n_volumes = c->volumes.n,
+			.ports = keys_of(&c->exposed_ports),
 			.n_ports = c->exposed_ports.n},
 		.rootfs.type = str_dup("layers")};
 	char *text;
@@ -494,10 +522,10 @@ char *img_config_print(const struct img_config *c)
 
 void img_config_release(struct img_config *c)
 {
-	char **strings[] = {&c->architecture, &c->os, &c->variant, &c->user, &c->working_dir, &c->stop_signal,
-		&c->created, &c->author};
-	struct strv *lists[] = {&c->env, &c->entrypoint, &c->cmd, &c->volumes, &c->exposed_ports, &c->labels,
-		&c->diff_ids};
+	char **strings[] = {&c->architecture, &c->os, &c->variant, &c->user, &c->working_dir,
+		&c->stop_signal, &c->created, &c->author};
+	struct strv *lists[] = {&c->env, &c->entrypoint, &c->cmd, &c->volumes, &c->exposed_ports,
+		&c->labels, &c->diff_ids};
 
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		str_set(strings[i], NULL);
@@ -512,11 +540,15 @@ static const struct json_field saved_fields[] = {
 };
 static const struct json_table saved_table = JSON_TABLE(struct img_saved, saved_fields);
 static const struct json_field saved_list_fields[] = {
-	{.name = "images", .kind = JSON_ARRAY, .offset = offsetof(struct img_saved_list, v),
-		.count_offset = offsetof(struct img_saved_list, n), .has_offset = JSON_NO_OFFSET,
+	{.name = "images",
+		.kind = JSON_ARRAY,
+		.offset = offsetof(struct img_saved_list, v),
+		.count_offset = offsetof(struct img_saved_list, n),
+		.has_offset = JSON_NO_OFFSET,
 		.table = &saved_table},
 };
-static const struct json_table saved_list_table = JSON_TABLE(struct img_saved_list, saved_list_fields);
+static const struct json_table saved_list_table =
+	JSON_TABLE(struct img_saved_list, saved_list_fields);
 
 int img_saved_parse(const char *text, size_t n, struct img_saved_list *ret, struct err *e)
 {
@@ -533,7 +565,8 @@ int img_saved_parse(const char *text, size_t n, struct img_saved_list *ret, stru
 	for (size_t i = 0; i < ret->n; i++)
 		if (ret->v[i].layers.n > IMG_LAYERS_MAX) {
 			img_saved_release(ret);
-			return err_set(e, E2BIG, "manifest.json: more than %d layers", IMG_LAYERS_MAX);
+			return err_set(
+				e, E2BIG, "manifest.json: more than %d layers", IMG_LAYERS_MAX);
 		}
 	return 0;
 }

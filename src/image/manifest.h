@@ -21,7 +21,7 @@
 #include "image/image.h"
 
 enum {
-	IMG_DOC_MAX_BYTES = 1 << 20,	/* manifest, index */
+	IMG_DOC_MAX_BYTES = 1 << 20, /* manifest, index */
 	IMG_CONFIG_MAX_BYTES = 2 << 20,
 	IMG_LAYERS_MAX = 127,
 	IMG_INDEX_MAX = 1024,
@@ -29,11 +29,11 @@ enum {
 };
 #define IMG_BLOB_MAX_BYTES (1ull << 40)
 
-#define IMG_TYPE_OCI_INDEX    "application/vnd.oci.image.index.v1+json"
-#define IMG_TYPE_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
-#define IMG_TYPE_OCI_CONFIG   "application/vnd.oci.image.config.v1+json"
-#define IMG_TYPE_OCI_LAYER    "application/vnd.oci.image.layer.v1.tar"
-#define IMG_TYPE_DOCKER_LIST  "application/vnd.docker.distribution.manifest.list.v2+json"
+#define IMG_TYPE_OCI_INDEX       "application/vnd.oci.image.index.v1+json"
+#define IMG_TYPE_OCI_MANIFEST    "application/vnd.oci.image.manifest.v1+json"
+#define IMG_TYPE_OCI_CONFIG      "application/vnd.oci.image.config.v1+json"
+#define IMG_TYPE_OCI_LAYER       "application/vnd.oci.image.layer.v1.tar"
+#define IMG_TYPE_DOCKER_LIST     "application/vnd.docker.distribution.manifest.list.v2+json"
 #define IMG_TYPE_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 
 struct img_platform {
@@ -83,13 +83,14 @@ int img_index_choose(const struct img_doc *doc, const struct img_platform *p,
 int img_config_parse(const char *text, size_t n, size_t n_layers, struct img_config *ret,
 	struct err *e) __attribute__((nonnull));
 /* As JSON, for images made here; owned. */
-char *img_config_print(const struct img_config *c) __attribute__((malloc, returns_nonnull, nonnull));
+char *img_config_print(const struct img_config *c)
+	__attribute__((malloc, returns_nonnull, nonnull));
 
 /* docker save's manifest.json: one element per image. */
 struct img_saved {
-	char *config;		/* a path in the archive */
+	char *config; /* a path in the archive */
 	struct strv repo_tags;
-	struct strv layers;	/* paths in the archive, lowest first */
+	struct strv layers; /* paths in the archive, lowest first */
 };
 struct img_saved_list {
 	struct img_saved *v;

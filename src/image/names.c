@@ -26,14 +26,16 @@ static const struct json_field name_fields[] = {
 	JSON_FIELD(struct name_json, manifest, "manifest", JSON_STR, .flags = JSON_REQUIRED),
 	JSON_FIELD(struct name_json, pulled, "pulled", JSON_I64),
 };
-static const struct json_table name_table = JSON_TABLE(struct name_json, name_fields, .flags = JSON_STRICT);
+static const struct json_table name_table =
+	JSON_TABLE(struct name_json, name_fields, .flags = JSON_STRICT);
 
 static const struct json_field record_fields[] = {
 	JSON_FIELD(struct img_record, config, "config", JSON_STR, .flags = JSON_REQUIRED),
 	JSON_FIELD(struct img_record, layers, "layers", JSON_STRV, .flags = JSON_REQUIRED),
 	JSON_FIELD(struct img_record, size_bytes, "size", JSON_U64),
 };
-static const struct json_table record_table = JSON_TABLE(struct img_record, record_fields, .flags = JSON_STRICT);
+static const struct json_table record_table =
+	JSON_TABLE(struct img_record, record_fields, .flags = JSON_STRICT);
 
 /* A reference holds '/', a file name may not; '%' is in no reference. */
 static char *file_of(const char *name)
@@ -46,7 +48,8 @@ static char *file_of(const char *name)
 	return f;
 }
 
-static int name_read(const struct img_store *s, const char *file, struct img_name *ret, struct err *e)
+static int name_read(
+	const struct img_store *s, const char *file, struct img_name *ret, struct err *e)
 {
 	AUTO_BUF struct buf b = {0};
 	struct name_json j = {0};
@@ -128,7 +131,8 @@ static int read_exact(const struct img_store *s, const char *name, struct img_na
 
 static int not_found(const struct img_store *s, const char *text, struct err *e)
 {
-	return err_set(e, ENOENT, "there is no image '%.200s' in '%s'; see jail image ls, or pull it", text, s->path);
+	return err_set(e, ENOENT,
+		"there is no image '%.200s' in '%s'; see jail image ls, or pull it", text, s->path);
 }
 
 /* By at least MIN_HEX digits of the manifest's or the index's digest. */
@@ -140,10 +144,13 @@ static int find_hex(const struct img_store *s, const char *hex, struct img_name 
 	if (img_names_list(s, &all, e) < 0)
 		return -e->code;
 	for (size_t i = 0; i < all.n; i++) {
-		if (!str_starts(all.v[i].manifest.hex, hex) && !str_starts(all.v[i].target.hex, hex))
+		if (!str_starts(all.v[i].manifest.hex, hex) &&
+			!str_starts(all.v[i].target.hex, hex))
 			continue;
 		if (hit && !img_digest_eq(&hit->manifest, &all.v[i].manifest))
-			return err_set(e, ENOTUNIQ, "'%.70s' begins more than one image's digest; give more digits", hex);
+			return err_set(e, ENOTUNIQ,
+				"'%.70s' begins more than one image's digest; give more digits",
+				hex);
 		hit = &all.v[i];
 	}
 	if (!hit)
@@ -160,8 +167,8 @@ static bool is_hex(const char *s)
 	return n >= MIN_HEX && n <= 64 && strspn(s, "0123456789abcdef") == n;
 }
 
-static int find_short(const struct img_store *s, const struct img_ref *ref, const char *text, struct img_name *ret,
-	struct err *e)
+static int find_short(const struct img_store *s, const struct img_ref *ref, const char *text,
+	struct img_name *ret, struct err *e)
 {
 	static const char *const first[] = {"localhost", IMG_DEFAULT_REGISTRY};
 	AUTO_IMG_NAMES struct img_names all = {0};
@@ -187,8 +194,9 @@ static int find_short(const struct img_store *s, const struct img_ref *ref, cons
 		if (!slash || strcmp(slash + 1, tail))
 			continue;
 		if (hit)
-			return err_set(e, ENOTUNIQ, "'%.200s' could be '%s' or '%s'; name the registry", text, hit->name,
-				all.v[i].name);
+			return err_set(e, ENOTUNIQ,
+				"'%.200s' could be '%s' or '%s'; name the registry", text,
+				hit->name, all.v[i].name);
 		hit = &all.v[i];
 	}
 	if (!hit)
@@ -204,7 +212,9 @@ int img_name_find(const struct img_store *s, const char *text, struct img_name *
 	AUTO_FREE char *name = NULL;
 	struct img_digest d;
 	struct err ignored;
-	const char *hex = img_digest_parse(text, &d, &ignored) >= 0 ? d.hex : is_hex(text) ? text : NULL;
+	const char *hex = img_digest_parse(text, &d, &ignored) >= 0 ? d.hex
+			  : is_hex(text)                            ? text
+								    : NULL;
 	int r;
 
 	if (hex) {
@@ -229,8 +239,10 @@ int img_name_set(struct img_store *s, const struct img_name *n, bool replace, st
 {
 	AUTO_FREE char *file = file_of(n->name), *text = NULL;
 	char target[IMG_DIGEST_TEXT], manifest[IMG_DIGEST_TEXT];
-	struct name_json j = {.name = n->name, .target = img_digest_print(&n->target, target),
-		.manifest = img_digest_print(&n->manifest, manifest), .pulled = n->pulled};
+	struct name_json j = {.name = n->name,
+		.target = img_digest_print(&n->target, target),
+		.manifest = img_digest_print(&n->manifest, manifest),
+		.pulled = n->pulled};
 	struct img_name old = {0};
 
 	if (!replace && read_exact(s, n->name, &old) >= 0) {
@@ -238,7 +250,9 @@ int img_name_set(struct img_store *s, const struct img_name *n, bool replace, st
 
 		img_name_release(&old);
 		if (!same)
-			return err_set(e, EEXIST, "the name '%s' stands for another image already; give another name, or --replace",
+			return err_set(e, EEXIST,
+				"the name '%s' stands for another image already; give another "
+				"name, or --replace",
 				n->name);
 	}
 	text = json_print_text(&name_table, &j, JSON_COMPACT);
@@ -255,8 +269,9 @@ int img_name_remove(struct img_store *s, const char *text, struct err *e)
 		return r;
 	file = file_of(n.name);
 	img_name_release(&n);
-	return unlinkat(s->refs_fd, file, 0) < 0 && errno != ENOENT ? err_sys(e, "cannot remove '%s/refs/%s'", s->path, file) :
-								      0;
+	return unlinkat(s->refs_fd, file, 0) < 0 && errno != ENOENT
+		       ? err_sys(e, "cannot remove '%s/refs/%s'", s->path, file)
+		       : 0;
 }
 
 int img_pin(struct img_store *s, const char *pin, const struct img_digest *manifest, struct err *e)
@@ -273,7 +288,9 @@ int img_unpin(struct img_store *s, const char *pin, struct err *e)
 {
 	if (parse_name("pin", pin, e) < 0)
 		return -e->code;
-	return unlinkat(s->pins_fd, pin, 0) < 0 && errno != ENOENT ? err_sys(e, "cannot remove '%s/pins/%s'", s->path, pin) : 0;
+	return unlinkat(s->pins_fd, pin, 0) < 0 && errno != ENOENT
+		       ? err_sys(e, "cannot remove '%s/pins/%s'", s->path, pin)
+		       : 0;
 }
 
 int img_pins_list(const struct img_store *s, struct strv *ret, struct err *e)
@@ -304,7 +321,8 @@ int img_pins_list(const struct img_store *s, struct strv *ret, struct err *e)
 	return r;
 }
 
-int img_record_read(const struct img_store *s, const struct img_digest *manifest, struct img_record *ret, struct err *e)
+int img_record_read(const struct img_store *s, const struct img_digest *manifest,
+	struct img_record *ret, struct err *e)
 {
 	AUTO_FREE char *file = str_fmt("%s.json", manifest->hex);
 	AUTO_BUF struct buf b = {0};
@@ -327,9 +345,11 @@ int img_record_read(const struct img_store *s, const struct img_digest *manifest
 	return 0;
 }
 
-int img_record_write(struct img_store *s, const struct img_digest *manifest, const struct img_record *rec, struct err *e)
+int img_record_write(struct img_store *s, const struct img_digest *manifest,
+	const struct img_record *rec, struct err *e)
 {
-	AUTO_FREE char *file = str_fmt("%s.json", manifest->hex), *text = json_print_text(&record_table, rec, JSON_COMPACT);
+	AUTO_FREE char *file = str_fmt("%s.json", manifest->hex),
+		       *text = json_print_text(&record_table, rec, JSON_COMPACT);
 
 	return file_replace(s->images_fd, file, text, strlen(text), 0600, FILE_SYNC, e);
 }

@@ -41,8 +41,8 @@ struct fetches {
 	pthread_cond_t changed;
 };
 
-static int fetch_once(const struct img_job *job, const struct img_source *src, const struct img_desc *d, bool resume,
-	const bool *stop, bool *ret_resumed, struct err *e)
+static int fetch_once(const struct img_job *job, const struct img_source *src,
+	const struct img_desc *d, bool resume, const bool *stop, bool *ret_resumed, struct err *e)
 {
 	AUTO_IMG_BLOB_WRITER struct img_blob_writer w = IMG_BLOB_WRITER_INIT;
 	int r = img_blob_begin(job->store, &d->digest, resume, d->size, &w, e);
@@ -58,8 +58,8 @@ static int fetch_once(const struct img_job *job, const struct img_source *src, c
 	return img_blob_commit(&w, d->size, NULL, e);
 }
 
-static int fetch_blob(const struct img_job *job, const struct img_source *src, const struct img_desc *d, const bool *stop,
-	struct err *e)
+static int fetch_blob(const struct img_job *job, const struct img_source *src,
+	const struct img_desc *d, const bool *stop, struct err *e)
 {
 	bool resumed;
 	int r = fetch_once(job, src, d, true, stop, &resumed, e);
@@ -72,7 +72,8 @@ static int fetch_blob(const struct img_job *job, const struct img_source *src, c
 
 static void fetch_one(struct fetches *f, struct fetch *one)
 {
-	struct img_event ev = {.stage = "fetch", .digest = one->desc->digest_text, .total_bytes = one->desc->size};
+	struct img_event ev = {
+		.stage = "fetch", .digest = one->desc->digest_text, .total_bytes = one->desc->size};
 	int r = 0;
 
 	if (!img_layer_has(f->job->store, &one->diff_id)) {
@@ -112,19 +113,24 @@ static void unpack_progress(void *ctx, uint64_t in_bytes)
 {
 	const struct unpack_progress *p = ctx;
 
-	img_report(p->job, &(struct img_event){.stage = "unpack", .digest = p->desc->digest_text,
-				   .done_bytes = in_bytes, .total_bytes = p->desc->size});
+	img_report(p->job, &(struct img_event){.stage = "unpack",
+				   .digest = p->desc->digest_text,
+				   .done_bytes = in_bytes,
+				   .total_bytes = p->desc->size});
 }
 
 static int unpack_one(struct fetches *f, struct fetch *one, struct err *e)
 {
 	struct unpack_progress p = {f->job, one->desc};
-	struct img_layer_opts o = {.max_bytes = f->job->max_layer_bytes, .progress = unpack_progress, .ctx = &p};
+	struct img_layer_opts o = {
+		.max_bytes = f->job->max_layer_bytes, .progress = unpack_progress, .ctx = &p};
 	int r = img_layer_unpack(f->job->store, &one->desc->digest, &one->diff_id, &o, NULL, e);
 
 	if (r >= 0)
-		img_report(f->job, &(struct img_event){.stage = r ? "exists" : "done", .digest = one->desc->digest_text,
-					   .done_bytes = one->desc->size, .total_bytes = one->desc->size});
+		img_report(f->job, &(struct img_event){.stage = r ? "exists" : "done",
+					   .digest = one->desc->digest_text,
+					   .done_bytes = one->desc->size,
+					   .total_bytes = one->desc->size});
 	return r;
 }
 
@@ -173,8 +179,8 @@ static int run_fetches(struct fetches *f, struct err *e)
 	return r;
 }
 
-static int get_layers(const struct img_job *job, const struct img_source *src, const struct img_doc *doc,
-	const struct img_config *config, struct err *e)
+static int get_layers(const struct img_job *job, const struct img_source *src,
+	const struct img_doc *doc, const struct img_config *config, struct err *e)
 {
 	struct fetches f = {.job = job, .src = src, .n = doc->n_layers};
 	int r = 0;
@@ -195,26 +201,29 @@ static int get_layers(const struct img_job *job, const struct img_source *src, c
 }
 
 /* A document by its digest (or the source's own), verified, stored and parsed. */
-static int get_doc(const struct img_job *job, const struct img_source *src, const struct img_desc *d,
-	const struct img_digest *want, struct img_digest *ret_digest, struct img_doc *ret, struct err *e)
+static int get_doc(const struct img_job *job, const struct img_source *src,
+	const struct img_desc *d, const struct img_digest *want, struct img_digest *ret_digest,
+	struct img_doc *ret, struct err *e)
 {
 	AUTO_BUF struct buf text = {0};
 	AUTO_FREE char *type = NULL;
 
-	if (!want || !img_blob_has(job->store, want) || img_blob_read(job->store, want, IMG_DOC_MAX_BYTES, &text, e) < 0) {
+	if (!want || !img_blob_has(job->store, want) ||
+		img_blob_read(job->store, want, IMG_DOC_MAX_BYTES, &text, e) < 0) {
 		if (src->manifest(src->ctx, want, &text, &type, e) < 0)
 			return -e->code;
 		if (d && d->size != text.n)
-			return err_set(e, EBADMSG, "manifest sha256:%s has %zu bytes, the index says %llu", want->hex, text.n,
-				(unsigned long long)d->size);
+			return err_set(e, EBADMSG,
+				"manifest sha256:%s has %zu bytes, the index says %llu", want->hex,
+				text.n, (unsigned long long)d->size);
 	}
 	if (img_blob_put(job->store, text.p, text.n, want, ret_digest, e) < 0)
 		return err_prefix(e, "manifest");
 	return img_doc_parse(text.p, text.n, d && d->media_type ? d->media_type : type, ret, e);
 }
 
-static int get_config(const struct img_job *job, const struct img_source *src, const struct img_doc *doc,
-	struct img_config *ret, struct err *e)
+static int get_config(const struct img_job *job, const struct img_source *src,
+	const struct img_doc *doc, struct img_config *ret, struct err *e)
 {
 	static const bool never;
 	AUTO_BUF struct buf text = {0};
@@ -247,7 +256,8 @@ static void fixup_id(const struct strv *diff_ids, struct img_digest *ret)
 }
 
 /* Topmost first, down to a layer that hides all below it. */
-static int stack_layers(struct img_store *s, const struct strv *diff_ids, struct img_record *rec, struct err *e)
+static int stack_layers(
+	struct img_store *s, const struct strv *diff_ids, struct img_record *rec, struct err *e)
 {
 	struct img_digest id;
 	char text[IMG_DIGEST_TEXT];
@@ -262,7 +272,8 @@ static int stack_layers(struct img_store *s, const struct strv *diff_ids, struct
 	for (size_t i = diff_ids->n; i-- > 0;) {
 		if (img_digest_parse(diff_ids->v[i], &id, e) < 0)
 			return -e->code;
-		/* The same layer twice: overlay refuses it, and the upper one is all that is seen. */
+		/* The same layer twice: overlay refuses it, and the upper one is all that is seen.
+		 */
 		if (!strv_has(&rec->layers, diff_ids->v[i]))
 			strv_add(&rec->layers, diff_ids->v[i]);
 		if (img_layer_is_opaque(s, &id))
@@ -271,8 +282,9 @@ static int stack_layers(struct img_store *s, const struct strv *diff_ids, struct
 	return 0;
 }
 
-int img_finish(const struct img_job *job, const struct img_digest *target, const struct img_digest *manifest,
-	const struct img_doc *doc, const struct img_config *config, const char *name, struct img_name *ret, struct err *e)
+int img_finish(const struct img_job *job, const struct img_digest *target,
+	const struct img_digest *manifest, const struct img_doc *doc,
+	const struct img_config *config, const char *name, struct img_name *ret, struct err *e)
 {
 	struct img_record rec = {.size_bytes = layers_size(doc)};
 	char text[IMG_DIGEST_TEXT];
@@ -285,15 +297,18 @@ int img_finish(const struct img_job *job, const struct img_digest *target, const
 	img_record_release(&rec);
 	if (r < 0)
 		return r;
-	*ret = (struct img_name){.name = str_dup(name), .target = *target, .manifest = *manifest, .pulled = time(NULL)};
+	*ret = (struct img_name){.name = str_dup(name),
+		.target = *target,
+		.manifest = *manifest,
+		.pulled = time(NULL)};
 	r = name ? img_name_set(job->store, ret, job->replace, e) : 0;
 	if (r < 0)
 		img_name_release(ret);
 	return r;
 }
 
-int img_pull(const struct img_job *job, const struct img_source *src, const char *name, const struct img_digest *want,
-	struct img_name *ret, struct err *e)
+int img_pull(const struct img_job *job, const struct img_source *src, const char *name,
+	const struct img_digest *want, struct img_name *ret, struct err *e)
 {
 	AUTO_IMG_DOC struct img_doc top = {0}, inner = {0};
 	struct img_config config = {0};
@@ -314,7 +329,9 @@ int img_pull(const struct img_job *job, const struct img_source *src, const char
 			return err_set(e, EBADMSG, "the index leads to another index");
 		doc = &inner;
 	}
-	img_report(job, &(struct img_event){.stage = "resolve", .digest = NULL, .text = manifest.hex,
+	img_report(job, &(struct img_event){.stage = "resolve",
+				.digest = NULL,
+				.text = manifest.hex,
 				.total_bytes = layers_size(doc)});
 	r = get_config(job, src, doc, &config, e);
 	if (r >= 0)
@@ -335,23 +352,36 @@ static struct img_desc new_desc(const char *type, const struct img_digest *d, ui
 {
 	char text[IMG_DIGEST_TEXT];
 
-	return (struct img_desc){.media_type = str_dup(type), .digest_text = str_dup(img_digest_print(d, text)),
-		.digest = *d, .size = size};
+	return (struct img_desc){.media_type = str_dup(type),
+		.digest_text = str_dup(img_digest_print(d, text)),
+		.digest = *d,
+		.size = size};
 }
 
 int img_compose(const struct img_job *job, struct img_config *config, const char *config_text,
-	const struct img_new_layer *layers, size_t n, const char *name, struct img_name *ret, struct err *e)
+	const struct img_doc *base, const struct img_new_layer *layers, size_t n, const char *name,
+	struct img_name *ret, struct err *e)
 {
-	AUTO_IMG_DOC struct img_doc doc = {.schema_version = 2, .media_type = str_dup(IMG_TYPE_OCI_MANIFEST), .has_layers = true};
+	AUTO_IMG_DOC struct img_doc doc = {.schema_version = 2,
+		.media_type = str_dup(IMG_TYPE_OCI_MANIFEST),
+		.has_layers = true};
 	AUTO_FREE char *printed_config = NULL, *text = NULL;
 	struct img_digest digest;
 	char printed[IMG_DIGEST_TEXT];
 
-	strv_release(&config->diff_ids);
-	doc.layers = mem_new_array(n, sizeof(*doc.layers));
+	if (!base)
+		strv_release(&config->diff_ids);
+	doc.layers = mem_new_array((base ? base->n_layers : 0) + n, sizeof(*doc.layers));
+	for (size_t i = 0; base && i < base->n_layers; i++)
+		doc.layers[doc.n_layers++] = new_desc(
+			base->layers[i].media_type, &base->layers[i].digest, base->layers[i].size);
+	if (doc.n_layers + n > IMG_LAYERS_MAX)
+		return err_set(e, E2BIG, "the image would have %zu layers; the limit is %d",
+			doc.n_layers + n, IMG_LAYERS_MAX);
 	for (size_t i = 0; i < n; i++) {
 		strv_add(&config->diff_ids, img_digest_print(&layers[i].diff_id, printed));
-		doc.layers[doc.n_layers++] = new_desc(layer_types[layers[i].compression], &layers[i].blob, layers[i].size);
+		doc.layers[doc.n_layers++] = new_desc(
+			layer_types[layers[i].compression], &layers[i].blob, layers[i].size);
 	}
 	if (!config_text)
 		config_text = printed_config = img_config_print(config);

@@ -158,7 +158,8 @@ static int split_suffixes(const char *whole, char *text, struct img_ref *r, stru
 		*colon = '\0';
 		if (!tag_ok(colon + 1))
 			return bad_ref(whole, e,
-				"the tag must be 1 to 128 of A-Z a-z 0-9 _ . - and not begin with . or -");
+				"the tag must be 1 to 128 of A-Z a-z 0-9 _ . - and not begin with "
+				". or -");
 		r->tag = str_dup(colon + 1);
 	}
 	if (!r->tag && !r->has_digest)
@@ -184,7 +185,8 @@ int img_ref_parse(const char *s, struct img_ref *ret, struct err *e)
 	if (slash && looks_like_registry(text, (size_t)(slash - text))) {
 		*slash = '\0';
 		if (!registry_ok(text))
-			return bad_ref(s, e, "its registry is not a host name or address with an optional port");
+			return bad_ref(s, e,
+				"its registry is not a host name or address with an optional port");
 		r.registry = str_dup(text);
 		name = slash + 1;
 	}

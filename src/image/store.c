@@ -58,13 +58,14 @@ static int check_version(struct img_store *s, int flags, struct err *e)
 		if (!strcmp(b.p, version_text))
 			return 0;
 		return err_set(e, EINVAL,
-			"'%s' is not an image store of this version: 'version' says '%.40s'", s->path,
-			b.p);
+			"'%s' is not an image store of this version: 'version' says '%.40s'",
+			s->path, b.p);
 	}
 	if (!(flags & IMG_STORE_CREATE))
-		return err_set(e, ENOENT, "there is no image store at '%s'; pull or import an image first",
-			s->path);
-	return file_replace(s->root_fd, "version", version_text, sizeof(version_text) - 1, 0600, 0, e);
+		return err_set(e, ENOENT,
+			"there is no image store at '%s'; pull or import an image first", s->path);
+	return file_replace(
+		s->root_fd, "version", version_text, sizeof(version_text) - 1, 0600, 0, e);
 }
 
 static int open_dirs(struct img_store *s, int flags, struct err *e)
@@ -108,8 +109,8 @@ static int open_root(const char *path, int flags, struct err *e)
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0 && errno == ENOENT && !(flags & IMG_STORE_CREATE))
-		return err_set(e, ENOENT, "there is no image store at '%s'; pull or import an image first",
-			path);
+		return err_set(e, ENOENT,
+			"there is no image store at '%s'; pull or import an image first", path);
 	if (fd < 0 && errno == ENOENT) {
 		if (make_root(path, e) < 0)
 			return -e->code;
@@ -120,7 +121,8 @@ static int open_root(const char *path, int flags, struct err *e)
 	/* Layers hold set-user-id programs and what other users must not see. */
 	if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 077)) {
 		close(fd);
-		return err_set(e, EPERM, "image store '%s' must belong to you and have mode 0700", path);
+		return err_set(
+			e, EPERM, "image store '%s' must belong to you and have mode 0700", path);
 	}
 	return fd;
 }
@@ -128,7 +130,7 @@ static int open_root(const char *path, int flags, struct err *e)
 static bool is_record(const char *name)
 {
 	return strlen(name) == 32 + 3 + 64 && name[32] == '-' && name[34] == '-' &&
-		strspn(name + 35, "0123456789abcdef") == 64;
+	       strspn(name + 35, "0123456789abcdef") == 64;
 }
 
 static bool has_foreign_records(struct img_store *s)
@@ -154,7 +156,8 @@ static int drop_one(struct img_store *s, const char *record, struct err *e)
 	} else if (unlinkat(s->blobs_fd, hex, 0) < 0 && errno != ENOENT) {
 		return err_sys(e, "cannot remove blob '%s'", hex);
 	}
-	return unlinkat(s->unsynced_fd, record, 0) < 0 ? err_sys(e, "cannot remove '%s'", record) : 0;
+	return unlinkat(s->unsynced_fd, record, 0) < 0 ? err_sys(e, "cannot remove '%s'", record)
+						       : 0;
 }
 
 /* The power failed before these were written out: they are gone, or worse, half there. */
@@ -167,7 +170,8 @@ static int drop_unsynced_of_other_boots(struct img_store *s, struct err *e)
 	if (!has_foreign_records(s))
 		return 0;
 	r = img_store_lock(s, IMG_LOCK_EXCLUSIVE, e);
-	d = r < 0 ? NULL : fdopendir(openat(s->unsynced_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	d = r < 0 ? NULL
+		  : fdopendir(openat(s->unsynced_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	while (d && r >= 0 && (de = readdir(d)))
 		if (is_record(de->d_name) && memcmp(de->d_name, s->boot_id, 32))
 			r = drop_one(s, de->d_name, e);
@@ -216,7 +220,8 @@ int img_store_lock(struct img_store *s, enum img_lock mode, struct err *e)
 	int r;
 
 	if (s->lock_fd < 0) {
-		s->lock_fd = openat(s->root_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		s->lock_fd =
+			openat(s->root_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (s->lock_fd < 0)
 			return err_sys(e, "cannot open the lock of image store '%s'", s->path);
 	}
@@ -271,11 +276,12 @@ int img_tmp_sweep(struct img_store *s, struct err *e)
 	return r;
 }
 
-int img_unsynced_add(struct img_store *s, enum img_kind kind, const struct img_digest *d,
-	struct err *e)
+int img_unsynced_add(
+	struct img_store *s, enum img_kind kind, const struct img_digest *d, struct err *e)
 {
 	AUTO_FREE char *name = str_fmt("%s-%c-%s", s->boot_id, kind, d->hex);
-	AUTO_FD int fd = openat(s->unsynced_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO_FD int fd =
+		openat(s->unsynced_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	return fd < 0 ? err_sys(e, "cannot write '%s/unsynced/%s'", s->path, name) : 0;
 }
@@ -322,21 +328,22 @@ static bool still_there(int dirfd, const char *name, int fd)
 	struct stat a, b;
 
 	return !fstat(fd, &a) && !fstatat(dirfd, name, &b, AT_SYMLINK_NOFOLLOW) &&
-		a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
 int img_lock_file(struct img_store *s, int dirfd, const char *name, struct err *e)
 {
 	for (;;) {
-		AUTO_FD int fd = openat(dirfd, name,
-			O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+		AUTO_FD int fd = openat(
+			dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 		struct stat st;
 		int r;
 
 		if (fd < 0)
 			return err_sys(e, "cannot open '%s' of image store '%s'", name, s->path);
 		if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-			return err_set(e, EINVAL, "'%s' of image store '%s' is not a regular file", name, s->path);
+			return err_set(e, EINVAL, "'%s' of image store '%s' is not a regular file",
+				name, s->path);
 		do
 			r = flock(fd, LOCK_EX);
 		while (r < 0 && errno == EINTR);
@@ -347,11 +354,11 @@ int img_lock_file(struct img_store *s, int dirfd, const char *name, struct err *
 	}
 }
 
-int img_blob_open(const struct img_store *s, const struct img_digest *d, uint64_t *ret_size,
-	struct err *e)
+int img_blob_open(
+	const struct img_store *s, const struct img_digest *d, uint64_t *ret_size, struct err *e)
 {
-	AUTO_FD int fd = openat(s->blobs_fd, d->hex,
-		O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	AUTO_FD int fd = openat(
+		s->blobs_fd, d->hex, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
 	if (fd < 0)

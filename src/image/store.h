@@ -58,8 +58,8 @@ struct img_blob_writer {
 	bool has_want;
 	char name[IMG_DIGEST_TEXT]; /* in partial/ */
 	int fd;
-	uint64_t size;	      /* bytes in the file so far */
-	uint64_t max_bytes;   /* more is refused */
+	uint64_t size; /* bytes in the file so far */
+	uint64_t max_bytes; /* more is refused */
 	struct img_hash hash;
 };
 #define IMG_BLOB_WRITER_INIT                                                                       \
@@ -92,7 +92,7 @@ int img_blob_put(struct img_store *s, const void *p, size_t n, const struct img_
 
 /* What the store knows of an assembled image: images/MANIFEST.json. */
 struct img_record {
-	char *config;	    /* digest of the configuration blob */
+	char *config; /* digest of the configuration blob */
 	struct strv layers; /* ids in layers/, topmost first, "sha256:..." */
 	uint64_t size_bytes;
 };
@@ -103,8 +103,8 @@ int img_record_write(struct img_store *s, const struct img_digest *manifest,
 void img_record_release(struct img_record *rec) __attribute__((nonnull));
 
 /*
- * Makes name stand for manifest.  An existing name that stands for something else is replaced only with
- * replace (-EEXIST otherwise): an archive does not get to redefine a name.
+ * Makes name stand for manifest.  An existing name that stands for something else is replaced only
+ * with replace (-EEXIST otherwise): an archive does not get to redefine a name.
  */
 int img_name_set(struct img_store *s, const struct img_name *n, bool replace, struct err *e)
 	__attribute__((nonnull));

@@ -63,10 +63,10 @@ static int check_limits(struct img_stream *s, struct err *e)
 	if (s->out_bytes > s->limits.max_bytes)
 		return err_set(e, EFBIG, "it holds more than the limit of %llu bytes when unpacked",
 			(unsigned long long)s->limits.max_bytes);
-	if (s->out_bytes > s->limits.free_bytes &&
-		s->out_bytes / s->limits.ratio > s->in_bytes)
+	if (s->out_bytes > s->limits.free_bytes && s->out_bytes / s->limits.ratio > s->in_bytes)
 		return err_set(e, EFBIG,
-			"it grows more than %llu-fold when unpacked: it looks like a decompression bomb",
+			"it grows more than %llu-fold when unpacked: it looks like a decompression "
+			"bomb",
 			(unsigned long long)s->limits.ratio);
 	return 0;
 }
@@ -149,8 +149,8 @@ static void set_limits(struct img_stream *s, const struct img_stream_limits *lim
 		s->limits.ratio = IMG_RATIO_MAX;
 }
 
-int img_stream_open(int fd, const struct img_stream_limits *limits, struct img_stream **ret,
-	struct err *e)
+int img_stream_open(
+	int fd, const struct img_stream_limits *limits, struct img_stream **ret, struct err *e)
 {
 	struct img_stream *s = mem_new(sizeof(*s));
 	int r;

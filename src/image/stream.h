@@ -26,7 +26,7 @@ struct img_stream_limits {
 };
 #define IMG_LAYER_MAX_BYTES  (64ull << 30)
 #define IMG_RATIO_FREE_BYTES (1ull << 30)
-#define IMG_RATIO_MAX	     200ull
+#define IMG_RATIO_MAX        200ull
 
 struct img_sums {
 	struct img_digest digest; /* of the plain bytes: an OCI diff_id */

@@ -22,7 +22,7 @@ struct level {
 	size_t end; /* of its name in path */
 	struct timespec mtime;
 	bool restore; /* its mtime must be put back when it is left */
-	bool setgid;  /* what is made in it gets its group, not ours */
+	bool setgid; /* what is made in it gets its group, not ours */
 };
 
 struct unpack {
@@ -46,9 +46,9 @@ struct unpack {
 struct item {
 	struct archive_entry *ae;
 	char name[IMG_NAME_BYTES]; /* canonical */
-	const char *base;	   /* its last component */
-	int dir;		   /* its parent directory; borrowed */
-	mode_t mode;		   /* permission bits */
+	const char *base; /* its last component */
+	int dir; /* its parent directory; borrowed */
+	mode_t mode; /* permission bits */
 	uid_t uid;
 	gid_t gid;
 	bool inherits_group; /* from a set-group-id directory */
@@ -86,7 +86,8 @@ int img_tar_name(const char *raw, char ret[static IMG_NAME_BYTES], struct err *e
 		if (len == 2 && p[0] == '.' && p[1] == '.')
 			return err_set(e, EBADMSG, "its name leads out of the image by '..'");
 		if (len > 255)
-			return err_set(e, ENAMETOOLONG, "a part of its name is longer than 255 bytes");
+			return err_set(
+				e, ENAMETOOLONG, "a part of its name is longer than 255 bytes");
 		if (++depth > IMG_PATH_MAX_DEPTH || n + len + 2 > IMG_NAME_BYTES)
 			return err_set(e, ENAMETOOLONG,
 				"its name is longer than %d bytes or %d levels", IMG_NAME_BYTES,
@@ -191,18 +192,21 @@ static int make_dir(struct unpack *u, int parent, const char *name, mode_t mode,
 }
 
 /* A directory on the way that the archive never mentioned: 0755 and root's, until known better. */
-static int imply_dir(struct unpack *u, const char *dir, size_t end, const char *name, const char *entry)
+static int imply_dir(
+	struct unpack *u, const char *dir, size_t end, const char *name, const char *entry)
 {
 	AUTO_FREE char *path = str_dup_n(dir, end);
 
 	u->implied_bytes += end + 1;
 	if (u->implied_bytes > IMG_LAYER_MAX_IMPLIED)
-		return bad(u, entry, E2BIG, "the archive uses too many directories that it does not hold");
+		return bad(u, entry, E2BIG,
+			"the archive uses too many directories that it does not hold");
 	strv_add(&u->st->implied, path);
 	return make_dir(u, u->levels[u->depth].fd, name, 0755, entry);
 }
 
-static int enter_one(struct unpack *u, const char *dir, size_t end, const char *name, const char *entry)
+static int enter_one(
+	struct unpack *u, const char *dir, size_t end, const char *name, const char *entry)
 {
 	int parent = u->levels[u->depth].fd, fd = open_dir(parent, name);
 	struct stat st;
@@ -217,9 +221,11 @@ static int enter_one(struct unpack *u, const char *dir, size_t end, const char *
 			return fd;
 		break;
 	case -ELOOP:
-		return bad(u, entry, ELOOP, "it would be written through a symbolic link of the same archive");
+		return bad(u, entry, ELOOP,
+			"it would be written through a symbolic link of the same archive");
 	case -ENOTDIR:
-		return bad(u, entry, ENOTDIR, "a directory on its way is something else in the same archive");
+		return bad(u, entry, ENOTDIR,
+			"a directory on its way is something else in the same archive");
 	}
 	if (fd < 0) {
 		errno = -fd;
@@ -280,8 +286,9 @@ static const struct {
 };
 
 /*
- * File capabilities (capabilities(7)) are kept as revision 2, which holds only for the root of whatever
- * namespace the layer is shown to; revision 3 names a root of its own and is not the archive's to say.
+ * File capabilities (capabilities(7)) are kept as revision 2, which holds only for the root of
+ * whatever namespace the layer is shown to; revision 3 names a root of its own and is not the
+ * archive's to say.
  */
 static int set_capability(int fd, const unsigned char *v, size_t n)
 {
@@ -306,7 +313,8 @@ static int set_xattrs(struct unpack *u, const struct item *it, int fd)
 		int r = -EPERM;
 
 		if (++seen > 128 || n > 65536 || !name)
-			return bad(u, it->name, E2BIG, "it has too many or too large extended attributes");
+			return bad(u, it->name, E2BIG,
+				"it has too many or too large extended attributes");
 		while (!str_starts(name, xattr_rules[i].prefix))
 			i++;
 		if (xattr_rules[i].fate == XATTR_KEEP)
@@ -327,10 +335,11 @@ static bool must_chown(const struct unpack *u, const struct item *it)
 	return !u->single_owner && (it->uid != u->uid || it->gid != u->gid || it->inherits_group);
 }
 
-static const char chown_says[] =
-	"cannot give it its owner; a plain user needs a range of ids in /etc/subuid and /etc/subgid";
+static const char chown_says[] = "cannot give it its owner; a plain user needs a range of ids in "
+				 "/etc/subuid and /etc/subgid";
 
-/* Owner, mode beyond what creation gave, and attributes, in the order in which they survive each other. */
+/* Owner, mode beyond what creation gave, and attributes, in the order in which they survive each
+ * other. */
 static int set_metadata(struct unpack *u, const struct item *it, int fd)
 {
 	bool chown = must_chown(u, it);
@@ -380,8 +389,9 @@ static int archive_says(struct unpack *u, const char *name)
 	if (u->stream_err.code)
 		return err_set(u->e, u->stream_err.code, "%s: %s", u->o->what, u->stream_err.text);
 	if (!name)
-		return err_set(u->e, EBADMSG, "%s: the tar archive is damaged after %llu entries: %s",
-			u->o->what, (unsigned long long)u->st->entries, seen);
+		return err_set(u->e, EBADMSG,
+			"%s: the tar archive is damaged after %llu entries: %s", u->o->what,
+			(unsigned long long)u->st->entries, seen);
 	return bad(u, name, EBADMSG, seen);
 }
 
@@ -459,7 +469,8 @@ static int set_metadata_at(struct unpack *u, const struct item *it)
 {
 	struct timespec ts[2] = {{.tv_nsec = UTIME_OMIT}, it->mtime};
 
-	if (must_chown(u, it) && fchownat(it->dir, it->base, it->uid, it->gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (must_chown(u, it) &&
+		fchownat(it->dir, it->base, it->uid, it->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return bad_sys(u, it->name, chown_says);
 	if (utimensat(it->dir, it->base, ts, AT_SYMLINK_NOFOLLOW) < 0)
 		return bad_sys(u, it->name, "cannot set its time");
@@ -505,8 +516,11 @@ static int make_fifo(struct unpack *u, struct item *it)
  */
 static int make_device(struct unpack *u, struct item *it)
 {
-	if (archive_entry_filetype(it->ae) == AE_IFCHR && archive_entry_rdev(it->ae) == makedev(0, 0))
-		return bad(u, it->name, EBADMSG, "it is the character device 0:0, which would delete a file of the layer below");
+	if (archive_entry_filetype(it->ae) == AE_IFCHR &&
+		archive_entry_rdev(it->ae) == makedev(0, 0))
+		return bad(u, it->name, EBADMSG,
+			"it is the character device 0:0, which would delete a file of the layer "
+			"below");
 	u->st->devices++;
 	it->mode = 0;
 	archive_entry_set_size(it->ae, 0);
@@ -515,7 +529,8 @@ static int make_device(struct unpack *u, struct item *it)
 }
 
 /* Opens the directory of a hard link's target, which must be in this archive already. */
-static int open_target_dir(struct unpack *u, const struct item *it, char *target, const char **ret_base)
+static int open_target_dir(
+	struct unpack *u, const struct item *it, char *target, const char **ret_base)
 {
 	char *slash = strrchr(target, '/');
 	int fd;
@@ -525,9 +540,11 @@ static int open_target_dir(struct unpack *u, const struct item *it, char *target
 		*slash = '\0';
 	fd = path_try(u->levels[0].fd, slash ? target : ".", O_PATH | O_DIRECTORY, PATH_STRICT);
 	if (fd == -ELOOP)
-		return bad(u, it->name, ELOOP, "it is a hard link through a symbolic link of the same archive");
+		return bad(u, it->name, ELOOP,
+			"it is a hard link through a symbolic link of the same archive");
 	if (fd < 0)
-		return bad(u, it->name, -fd, "it is a hard link to a file that the archive does not hold before it");
+		return bad(u, it->name, -fd,
+			"it is a hard link to a file that the archive does not hold before it");
 	return fd;
 }
 
@@ -540,7 +557,8 @@ static int make_hardlink(struct unpack *u, struct item *it)
 	int n = img_tar_name(archive_entry_hardlink(it->ae), target, &why);
 
 	if (n < 0) {
-		AUTO_FREE char *text = str_fmt("it is a hard link whose target is refused: %s", why.text);
+		AUTO_FREE char *text =
+			str_fmt("it is a hard link whose target is refused: %s", why.text);
 
 		return bad(u, it->name, -n, text);
 	}
@@ -552,9 +570,11 @@ static int make_hardlink(struct unpack *u, struct item *it)
 	if (dir < 0)
 		return dir;
 	if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return bad(u, it->name, errno, "it is a hard link to a file that the archive does not hold before it");
+		return bad(u, it->name, errno,
+			"it is a hard link to a file that the archive does not hold before it");
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode) && !S_ISFIFO(st.st_mode))
-		return bad(u, it->name, EBADMSG, "it is a hard link to something that is not a file");
+		return bad(
+			u, it->name, EBADMSG, "it is a hard link to something that is not a file");
 	/* No AT_SYMLINK_FOLLOW: a symlink is linked itself, not what it points to. */
 	if (!linkat(dir, base, it->dir, it->base, 0))
 		return 0;
@@ -706,8 +726,8 @@ static int one_entry(struct unpack *u, struct archive_entry *ae)
 
 /*
  * libarchive runs in the C locale here, where it cannot convert UTF-8 names and says so with a
- * warning, then hands them over byte for byte: which is what is wanted.  Every other warning is about
- * something malformed.
+ * warning, then hands them over byte for byte: which is what is wanted.  Every other warning is
+ * about something malformed.
  */
 static bool only_about_names(struct archive *a)
 {
@@ -725,8 +745,8 @@ static int all_entries(struct unpack *u)
 		if (r != ARCHIVE_OK && !(r == ARCHIVE_WARN && only_about_names(u->a)))
 			return archive_says(u, NULL);
 		if (++u->st->entries > u->max_entries)
-			return err_set(u->e, E2BIG, "%s: more than the limit of %llu entries", u->o->what,
-				(unsigned long long)u->max_entries);
+			return err_set(u->e, E2BIG, "%s: more than the limit of %llu entries",
+				u->o->what, (unsigned long long)u->max_entries);
 		if (one_entry(u, ae) < 0)
 			return -u->e->code;
 		if (u->o->progress && !(u->st->entries & 255))
@@ -757,7 +777,8 @@ static bool has_one_id(void)
 		return true;
 	if (file_read(AT_FDCWD, "/proc/self/uid_map", 65536, &b, &ignored) < 0)
 		return false;
-	for (const char *p = b.p; sscanf(p, "%llu %llu %llu%n", &first, &outer, &n, &used) == 3; p += used)
+	for (const char *p = b.p; sscanf(p, "%llu %llu %llu%n", &first, &outer, &n, &used) == 3;
+		p += used)
 		total += n;
 	return total == 1;
 }

@@ -8,8 +8,8 @@
  *
  * libarchive reads headers; names and writes are ours.  A name is checked as text (no "..", bounded
  * length and depth), then each directory on its way is opened by openat2 from the one above, which
- * refuses symlinks, mount points and ways out, and everything is made by descriptor and last component
- * with O_EXCL.  So an archive can write only into directories that it has itself made.
+ * refuses symlinks, mount points and ways out, and everything is made by descriptor and last
+ *component with O_EXCL.  So an archive can write only into directories that it has itself made.
  *
  * Whiteouts (image-spec layer.md "Whiteouts") become overlayfs's: a character device 0:0, and an
  * "opaque" attribute, set both as trusted.overlay. and user.overlay. where the caller may, so the
@@ -21,9 +21,9 @@
 #include "image/stream.h"
 
 struct img_unpack_opts {
-	int root_fd;	      /* an empty directory of ours; borrowed */
-	const char *what;     /* for errors */
-	uint64_t max_bytes;   /* of file contents; 0: IMG_LAYER_MAX_BYTES */
+	int root_fd; /* an empty directory of ours; borrowed */
+	const char *what; /* for errors */
+	uint64_t max_bytes; /* of file contents; 0: IMG_LAYER_MAX_BYTES */
 	uint64_t max_entries; /* 0: IMG_LAYER_MAX_ENTRIES */
 	uint64_t reserve_bytes; /* to be left free on the filesystem; 0: IMG_RESERVE_BYTES */
 	void (*progress)(void *ctx, uint64_t in_bytes); /* may be NULL; every MiB or so */
@@ -38,10 +38,10 @@ enum {
 
 struct img_unpack_stats {
 	uint64_t entries, file_bytes;
-	uint64_t devices;	/* device entries that became empty files */
+	uint64_t devices; /* device entries that became empty files */
 	uint64_t dropped_xattrs; /* attributes that have no business in an image */
-	bool opaque_root;	/* the layer hides everything below it */
-	struct strv implied;	/* directories the archive uses without holding them */
+	bool opaque_root; /* the layer hides everything below it */
+	struct strv implied; /* directories the archive uses without holding them */
 };
 int img_unpack(struct img_stream *s, const struct img_unpack_opts *o, struct img_unpack_stats *ret,
 	struct err *e) __attribute__((nonnull));

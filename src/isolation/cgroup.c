@@ -510,7 +510,10 @@ static enum iso_cgroup_mode set_mode(const struct cgroup_set *set)
 static int open_tasks(struct iso_cgroup *cg, struct err *e);
 
 /* v2 hands controllers down on request; those with live limits are asked for beforehand. */
-enum { ALWAYS_WANTED = ISO_CTL_CPU | ISO_CTL_CPUSET | ISO_CTL_MEMORY | ISO_CTL_PIDS | ISO_CTL_IO };
+enum {
+	ALWAYS_WANTED = ISO_CTL_CPU | ISO_CTL_CPUSET | ISO_CTL_MEMORY | ISO_CTL_PIDS | ISO_CTL_IO,
+	V2_CONTROLLERS = ALWAYS_WANTED | ISO_CTL_HUGETLB | ISO_CTL_RDMA,
+};
 
 static int create_none(struct iso_cgroup *cg, const struct spec_resources *res, struct err *e)
 {
@@ -525,6 +528,20 @@ static int create_none(struct iso_cgroup *cg, const struct spec_resources *res, 
 }
 
 /*
+ * What the v1 hierarchies do not serve falls to v2, whose own list of controllers is known only
+ * where a group is.
+ */
+static bool serves(const struct cgroup_set *set, const struct cgroup_hier *h, unsigned int ctl)
+{
+	if (h->ops->version == 1)
+		return h->ctl & ctl;
+	for (size_t i = 0; i < set->n; i++)
+		if (set->h[i].ops->version == 1)
+			ctl &= ~set->h[i].ctl;
+	return ctl;
+}
+
+/*
  * A lean group exists where a limit needs it, and where its processes can be listed.  Each
  * hierarchy more is a directory to make, to enter and to remove on every start.
  */
@@ -532,9 +549,7 @@ static bool is_needed(const struct cgroup_set *set, const struct cgroup_hier *h,
 {
 	unsigned int needed = ISO_CTL_PIDS | wanted_controllers(res) | (res && res->n_devices ? ISO_CTL_DEVICES : 0);
 
-	if (h->ops->version == 2)
-		return set->n == 1 || h->ctl & needed || (res && res->unified.n);
-	return h->ctl & needed;
+	return serves(set, h, needed) || (h == set->v2 && res && res->unified.n);
 }
 
 static int create_all(struct iso_cgroup *cg, const char *path, const struct spec_resources *res, unsigned int flags,
@@ -546,11 +561,13 @@ static int create_all(struct iso_cgroup *cg, const char *path, const struct spec
 	for (size_t i = 0; i < set->n; i++) {
 		struct cgroup_hier *h = &set->h[i];
 
-		cg->hard |= h->ctl; /* also where the group is still to be made */
-		if (flags & ISO_CGROUP_LEAN && !is_needed(set, h, res))
+		if (flags & ISO_CGROUP_LEAN && !is_needed(set, h, res)) {
+			cg->hard |= h->ctl; /* update makes it */
 			continue;
+		}
 		if (make_group(set, h, path, want, e) < 0)
 			return -e->code;
+		cg->hard |= h->ctl;
 		if (!cg->path || h == set->v2)
 			str_set(&cg->path, h->path);
 	}
@@ -787,6 +804,26 @@ int iso_cgroup_ready(struct iso_cgroup *cg, struct err *e)
 
 static int move_all(const struct iso_cgroup *cg, const struct cgroup_hier *h, struct err *e);
 
+/* A v2 group has the controllers that were asked for when it was made: asks for more. */
+static int hand_down(struct cgroup_set *set, struct cgroup_hier *h, unsigned int want, struct err *e)
+{
+	const char *at = h->path + (*h->base ? strlen(h->base) + 1 : 0);
+	struct err soft = {0};
+
+	do {
+		AUTO_FREE char *above = str_dup_n(h->path, (size_t)(at - h->path));
+		AUTO_FD int dir = path_try(h->top_fd, *above ? above : ".", O_PATH | O_DIRECTORY, PATH_NO_XDEV);
+
+		if (dir < 0)
+			return err_set(e, -dir, "cannot open cgroup '%s': %s", above, strerrordesc_np(-dir));
+		if (h->ops->before(h, dir, above, want, &soft) < 0) /* missed, and said, where a limit needs it */
+			snprintf(set->why_not, sizeof(set->why_not), "%.*s", (int)sizeof(set->why_not) - 1, soft.text);
+		at += strcspn(at, "/");
+		at += *at == '/';
+	} while (*at);
+	return h->ops->after(h, h->top_fd, h->dir_fd, e);
+}
+
 /* Makes a lean group in a hierarchy that serves ctl, and moves everything that is inside to it. */
 static int ensure(const struct iso_cgroup *cg, unsigned int ctl, struct err *e)
 {
@@ -795,8 +832,13 @@ static int ensure(const struct iso_cgroup *cg, unsigned int ctl, struct err *e)
 	for (size_t i = 0; name && i < cg->set->n; i++) {
 		struct cgroup_hier *h = &cg->set->h[i];
 
-		if (h->dir_fd >= 0 || !(h->ctl & ctl))
+		if (!serves(cg->set, h, ctl))
 			continue;
+		if (h->dir_fd >= 0) {
+			if (h == cg->set->v2 && ctl & ~h->ctl & V2_CONTROLLERS && hand_down(cg->set, h, ctl, e) < 0)
+				return -e->code;
+			continue;
+		}
 		if (open_group(h, name, e) >= 0)
 			continue;
 		if (make_group(cg->set, h, name, ctl, e) < 0 || move_all(cg, h, e) < 0)
@@ -913,12 +955,11 @@ static int move_all(const struct iso_cgroup *cg, const struct cgroup_hier *h, st
 {
 	for (int pass = 0; pass < MOVE_PASSES; pass++) {
 		struct cgroup_pids all = {0}, in = {0};
-		int r = cgroup_tree_pids(h->dir_fd, &in, e);
+		int r = cgroup_tree_pids(h->dir_fd, &in, e); /* sorted */
 		size_t outside = 0;
 
 		if (r >= 0)
 			r = all_pids(cg, &all, e);
-		qsort(in.v, in.n, sizeof(pid_t), pid_compare);
 		for (size_t i = 0; r >= 0 && i < all.n; i++) {
 			char text[16];
 
@@ -998,26 +1039,54 @@ static bool kill_at_once(const struct iso_cgroup *cg)
 }
 
 /*
- * One round of killing by list.  What forks while the list is made would escape it: v1's
- * freezer stops that (a child is born frozen), and a frozen process dies when it thaws.
+ * What keeps a group from growing while it is killed by list: v1's freezer (a child is born
+ * frozen, and a frozen process dies when it thaws), or a limit of no process at all.
  */
-static int kill_listed(const struct iso_cgroup *cg, struct err *e)
+struct stopper {
+	const struct cgroup_hier *h;
+	const char *file;
+	char before[24]; /* what to write when it is over */
+};
+
+static struct stopper stop_growth(const struct iso_cgroup *cg)
 {
-	const struct cgroup_hier *v1 = NULL;
-	struct cgroup_pids pids = {0};
+	struct stopper s = {0};
 	struct err ignored = {0};
-	int r;
 
 	EACH_HIER(cg, h)
 		if (h->ops->version == 1 && h->ctl & ISO_CTL_FREEZER)
-			v1 = h;
-	if (v1)
-		file_write_kernel(v1->dir_fd, "freezer.state", v1->ops->fs, "FROZEN", &ignored);
-	r = all_pids(cg, &pids, e);
+			s = (struct stopper){.h = h, .file = "freezer.state", .before = "THAWED"};
+	if (!s.h) {
+		AUTO_BUF struct buf max = {0};
+
+		s.h = cg->set ? serving(cg->set, ISO_CTL_PIDS, NULL) : NULL;
+		s.file = "pids.max";
+		if (s.h && cgroup_read(s.h->dir_fd, s.file, &max, &ignored) >= 0)
+			snprintf(s.before, sizeof(s.before), "%s", max.p);
+	}
+	if (s.h)
+		file_write_kernel(s.h->dir_fd, s.file, s.h->ops->fs, s.file[0] == 'f' ? "FROZEN" : "0", &ignored);
+	return s;
+}
+
+static void allow_growth(const struct stopper *s)
+{
+	struct err ignored = {0};
+
+	if (s->h && s->before[0])
+		file_write_kernel(s->h->dir_fd, s->file, s->h->ops->fs, s->before, &ignored);
+}
+
+/* One round of killing by list.  Who was half born when growth stopped is for the next round. */
+static int kill_listed(const struct iso_cgroup *cg, struct err *e)
+{
+	struct stopper s = stop_growth(cg);
+	struct cgroup_pids pids = {0};
+	int r = all_pids(cg, &pids, e);
+
 	if (r >= 0)
 		r = signal_pids(cg, &pids, SIGKILL, e);
-	if (v1)
-		file_write_kernel(v1->dir_fd, "freezer.state", v1->ops->fs, "THAWED", &ignored);
+	allow_growth(&s);
 	free(pids.v);
 	return r;
 }

@@ -118,7 +118,12 @@ int iso_cgroup_update(const struct iso_cgroup *cg, const struct spec_resources *
 int iso_cgroup_freeze(const struct iso_cgroup *cg, bool frozen, struct err *e) __attribute__((nonnull));
 /* Sends sig to every process inside, also in child groups; SIGKILL is cgroup.kill where there is one. */
 int iso_cgroup_signal(const struct iso_cgroup *cg, int sig, struct err *e) __attribute__((nonnull));
-/* SIGKILL, thaws, and waits (at most timeout_ms) until the group is empty; -ETIMEDOUT. */
+/*
+ * SIGKILL, thaws, and waits (at most timeout_ms) until the group is empty; -ETIMEDOUT.  Not for
+ * the parent of a process inside that came by exec: the init of a pid namespace does not end
+ * before all others in it have been reaped, so both would wait.  An event loop that reaps calls
+ * iso_cgroup_signal with SIGKILL instead, which does not wait.
+ */
 int iso_cgroup_kill(const struct iso_cgroup *cg, uint64_t timeout_ms, struct err *e) __attribute__((nonnull));
 /* The pids inside, child groups included; *ret is owned. */
 int iso_cgroup_pids(const struct iso_cgroup *cg, pid_t **ret, size_t *ret_n, struct err *e) __attribute__((nonnull));

@@ -90,17 +90,22 @@ int cgroup_path_check(const char *path, char **ret, struct err *e)
 }
 
 /* mountinfo writes blanks and backslashes as \ooo; proc(5). */
+static bool is_escape(const char *s, size_t n)
+{
+	return n >= 4 && s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+		s[3] <= '7';
+}
+
 static char *unescape(const char *s, size_t n)
 {
 	char *out = mem_new(n + 1), *w = out;
 
-	for (size_t i = 0; i < n; i++) {
-		if (s[i] == '\\' && i + 3 < n + 1 && s[i + 1] >= '0' && s[i + 1] <= '3') {
-			*w++ = (char)((s[i + 1] - '0') << 6 | (s[i + 2] - '0') << 3 | (s[i + 3] - '0'));
-			i += 3;
-		} else {
-			*w++ = s[i];
-		}
+	while (n) {
+		size_t used = is_escape(s, n) ? 4 : 1;
+
+		*w++ = used == 4 ? (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0')) : *s;
+		s += used;
+		n -= used;
 	}
 	return out;
 }
@@ -169,6 +174,36 @@ static char *v1_name(const char *super, size_t n)
 	return out.p;
 }
 
+bool cgroup_mount_next(const char **text, struct cgroup_mount *ret)
+{
+	while (**text) {
+		const char *line = *text, *end = strchrnul(line, '\n');
+		struct mount_line m;
+		int version;
+
+		*text = end + (*end == '\n');
+		/* Most lines are not ours, and there may be thousands. */
+		if (!memmem(line, (size_t)(end - line), " - cgroup", 9) || !mount_line_split(line, end, &m))
+			continue;
+		version = word_is(m.type, m.type_n, "cgroup2") ? 2 : word_is(m.type, m.type_n, "cgroup");
+		if (!version)
+			continue;
+		*ret = (struct cgroup_mount){.version = version, .root = unescape(m.root, m.root_n),
+			.point = unescape(m.point, m.point_n),
+			.name = version == 2 ? str_dup("unified") : v1_name(m.super, m.super_n)};
+		return true;
+	}
+	return false;
+}
+
+void cgroup_mount_release(struct cgroup_mount *m)
+{
+	free(m->root);
+	free(m->point);
+	free(m->name);
+	*m = (struct cgroup_mount){0};
+}
+
 static void hier_release(struct cgroup_hier *h)
 {
 	fd_close(&h->top_fd);
@@ -189,8 +224,7 @@ void cgroup_set_release(struct cgroup_set *set)
 	set->v2 = NULL;
 }
 
-/* Our own group in the hierarchy called name: "" is the v2 one.  Owned, or NULL. */
-static char *own_path(const char *proc_self_cgroup, const char *name)
+char *cgroup_own_path(const char *proc_self_cgroup, const char *name)
 {
 	for (const char *line = proc_self_cgroup; *line;) {
 		size_t n = strcspn(line, "\n");
@@ -253,7 +287,7 @@ static char *find_base(struct find *f, const struct cgroup_hier *h, const char *
 		return str_dup("");
 	if (!f->own.p && file_read(AT_FDCWD, "/proc/self/cgroup", CGROUP_FILE_MAX, &f->own, &ignored) < 0)
 		return NULL;
-	own = own_path(f->own.p, h->ops->version == 2 ? "" : h->name);
+	own = cgroup_own_path(f->own.p, h->ops->version == 2 ? "" : h->name);
 	return own ? delegated_base(h, own, mount_root) : NULL;
 }
 
@@ -271,17 +305,15 @@ static void why_not(struct cgroup_set *set, const char *fmt, const char *point)
 		snprintf(set->why_not, sizeof(set->why_not), fmt, point);
 }
 
-static void find_mount(struct find *f, const struct mount_line *m, int version)
+static void find_mount(struct find *f, struct cgroup_mount *m)
 {
 	struct cgroup_set *set = f->set;
 	struct cgroup_hier *h = &set->h[set->n];
-	AUTO_FREE char *root = unescape(m->root, m->root_n);
 	struct err ignored = {0};
 
-	*h = (struct cgroup_hier){.ops = version == 2 ? &cgroup_v2_ops : &cgroup_v1_ops,
-		.top_fd = -EBADF, .dir_fd = -EBADF, .tasks_fd = -EBADF};
-	h->name = version == 2 ? str_dup("unified") : v1_name(m->super, m->super_n);
-	h->point = unescape(m->point, m->point_n);
+	*h = (struct cgroup_hier){.ops = m->version == 2 ? &cgroup_v2_ops : &cgroup_v1_ops,
+		.top_fd = -EBADF, .dir_fd = -EBADF, .tasks_fd = -EBADF,
+		.name = mem_take(&m->name), .point = mem_take(&m->point)};
 	if (!*h->name || set_has(set, h->name))
 		goto drop;
 	h->top_fd = open(h->point, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -292,12 +324,12 @@ static void find_mount(struct find *f, const struct mount_line *m, int version)
 		why_not(set, "something that is no cgroup filesystem is mounted over '%.120s'", h->point);
 		goto drop;
 	}
-	h->base = find_base(f, h, root);
+	h->base = find_base(f, h, m->root);
 	if (!h->base) {
 		why_not(set, "no group of '%.120s' is writable for this user", h->point);
 		goto drop;
 	}
-	h->ctl = version == 1 ? cgroup_controllers_parse(h->name, 1) : 0;
+	h->ctl = m->version == 1 ? cgroup_controllers_parse(h->name, 1) : 0;
 	set->n++;
 	return;
 drop:
@@ -309,22 +341,14 @@ int cgroup_set_find(struct cgroup_set *ret, struct err *e)
 	AUTO_BUF struct buf text = {0};
 	struct cgroup_set set = {0};
 	struct find f = {.set = &set};
+	struct cgroup_mount m = {0};
 	int r = file_read(AT_FDCWD, "/proc/self/mountinfo", 64 << 20, &text, e);
 
 	if (r < 0)
 		return r;
-	for (const char *line = text.p; *line && set.n < CGROUP_HIERS_MAX;) {
-		const char *end = strchrnul(line, '\n');
-		struct mount_line m;
-
-		if (memmem(line, (size_t)(end - line), " - cgroup", 9) && mount_line_split(line, end, &m)) {
-			if (word_is(m.type, m.type_n, "cgroup"))
-				find_mount(&f, &m, 1);
-			else if (word_is(m.type, m.type_n, "cgroup2"))
-				find_mount(&f, &m, 2);
-		}
-		line = end + (*end == '\n');
-	}
+	for (const char *rest = text.p; set.n < CGROUP_HIERS_MAX && cgroup_mount_next(&rest, &m); cgroup_mount_release(&m))
+		find_mount(&f, &m);
+	cgroup_mount_release(&m);
 	buf_release(&f.own);
 	if (!set.n)
 		why_not(&set, "no cgroup filesystem is mounted%s", "");

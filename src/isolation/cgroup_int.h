@@ -125,6 +125,19 @@ extern const struct cgroup_ops cgroup_v1_ops, cgroup_v2_ops;
 /* cgroup_find.c: what is mounted, and where in it we may make groups. */
 int cgroup_set_find(struct cgroup_set *ret, struct err *e) __attribute__((nonnull));
 void cgroup_set_release(struct cgroup_set *set) __attribute__((nonnull));
+/*
+ * The next cgroup mount of a mountinfo text (proc(5)), *text moved behind it; false at the end.
+ * Pure; *ret is owned.
+ */
+struct cgroup_mount {
+	int version; /* 1 or 2 */
+	char *root, *point;
+	char *name; /* as in /proc/PID/cgroup: "memory", "cpu,cpuacct", "name=systemd"; v2: "unified" */
+};
+bool cgroup_mount_next(const char **text, struct cgroup_mount *ret) __attribute__((nonnull));
+void cgroup_mount_release(struct cgroup_mount *m) __attribute__((nonnull));
+/* The group in the hierarchy called name ("": v2) by a /proc/PID/cgroup text; owned, or NULL. */
+char *cgroup_own_path(const char *proc_cgroup, const char *name) __attribute__((nonnull));
 unsigned int cgroup_controllers_parse(const char *list, int version) __attribute__((nonnull));
 const char *cgroup_controller_name(unsigned int bit, int version);
 /* Checks and copies a group's path without leading slash; owned. */

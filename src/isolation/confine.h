@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "spec/spec.h"
@@ -48,16 +49,29 @@ int iso_signals_reset(struct err *e) __attribute__((nonnull));
 int iso_keyring_new(bool *ret_made, struct err *e) __attribute__((nonnull));
 
 /*
- * Resource limits.  clamp is for the manager's own defaults: what the caller may not raise is
- * set as high as may be.  Without it (OCI) that is -EPERM naming limit, value and ceiling.
+ * Resource limits.  clamp is for the manager's own defaults: what may not be raised is set as
+ * high as may be.  Without it (OCI) that is -EPERM naming limit, value and ceiling.
+ *
+ * Raising needs CAP_SYS_RESOURCE on the host, which no process in a user namespace has: its
+ * parent, who may have it, raises them by pid.
  */
+int iso_rlimits_set(pid_t pid, const struct spec_rlimit *limits, size_t n, bool clamp,
+	struct err *e) __attribute__((nonnull(5)));
+/* The caller's own. */
 int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, struct err *e)
 	__attribute__((nonnull(4)));
 
 /*
  * proc_fd is the root of a procfs (verified here, by its magic, at each write).  score is
- * -1000 .. 1000; with clamp, a score below what the caller may set becomes the lowest it may.
+ * -1000 .. 1000; with clamp, a score below what the caller may set leaves it as it is.
+ *
+ * In a user namespace neither works for oneself: lowering needs CAP_SYS_RESOURCE on the host,
+ * and a process that made itself undumpable may not even open its file.  So the parent sets it,
+ * by pid, while the child still waits to be mapped.
  */
+int iso_oom_score_set(int proc_fd, pid_t pid, int score, bool clamp, struct err *e)
+	__attribute__((nonnull));
+/* The caller's own. */
 int iso_oom_score_apply(int proc_fd, int score, bool clamp, struct err *e) __attribute__((nonnull));
 
 /*

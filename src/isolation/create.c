@@ -157,6 +157,7 @@ static int go(int sock, int *ret_notify, struct err *e)
 		if (kind == SYNC_NOTIFY && ret_notify) {
 			fd_close(ret_notify);
 			*ret_notify = fd;
+			fd = -1; /* not ours any more when end of file leaves it as it is */
 			continue;
 		}
 		fd_close(&fd);
@@ -197,5 +198,7 @@ void iso_jail_release(struct iso_jail *j)
 	fd_close(&j->sync_fd);
 	fd_close(&j->console_fd);
 	fd_close(&j->notify_fd);
+	for (int k = 0; k < SPEC_NS_KINDS; k++)
+		fd_close(&j->ns_fds[k]);
 	j->pid = -1;
 }

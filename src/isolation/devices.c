@@ -114,6 +114,22 @@ static int make_node(struct start *s, const struct device_plan *d, struct err *e
 	return 0;
 }
 
+/*
+ * The caller may be root of a user namespace already (rootless engines): mknod says EPERM, and
+ * the host's node of that name is bound, when it is the device that was asked for.
+ */
+static int bind_host_node(struct start *s, struct device_plan *d, struct err *e)
+{
+	struct stat st;
+
+	d->source_fd = source_open_tree(d->path, false, NULL, e);
+	if (d->source_fd < 0)
+		return err_prefix(e, "device '%s'", d->path);
+	if (fstat(d->source_fd, &st) < 0 || (st.st_mode & S_IFMT) != d->type || st.st_rdev != d->rdev)
+		return err_set(e, EPERM, "cannot make device '%s', and the host's file of that name is another", d->path);
+	return bind_device(s, d, e);
+}
+
 static void make_links(int dev)
 {
 	/* A root that ships its own entries keeps them: they are only names. */
@@ -125,9 +141,11 @@ static void make_links(int dev)
 int devices_make(struct start *s, struct err *e)
 {
 	for (size_t i = 0; i < s->n_devices; i++) {
-		const struct device_plan *d = &s->devices[i];
+		struct device_plan *d = &s->devices[i];
 		int r = d->source_fd >= 0 ? bind_device(s, d, e) : make_node(s, d, e);
 
+		if (r == -EPERM && d->source_fd < 0 && d->type != S_IFIFO)
+			r = bind_host_node(s, d, e);
 		if (r < 0)
 			return r;
 	}

@@ -48,7 +48,13 @@ static int join(const struct start *s, struct err *e)
 		return err_set(e, -r, "cannot hide the command line: %s", strerrordesc_np(-r));
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return err_sys(e, "cannot become unreadable");
-	if (setns(x->jail_pidfd, (int)jail_namespaces(x->spec)) < 0)
+	if (x->ns_fds && x->ns_fds[SPEC_NS_USER] >= 0) {
+		/* A plain user's: the host's other namespaces stay. */
+		if (proc_signal(x->jail_pidfd, 0) < 0)
+			return err_set(e, ESRCH, "the jail is not running");
+		if (ns_join_fds(x->ns_fds, e) < 0)
+			return -e->code;
+	} else if (setns(x->jail_pidfd, (int)jail_namespaces(x->spec)) < 0)
 		return errno == ESRCH ? err_set(e, ESRCH, "the jail is not running") : err_sys(e, "cannot join the jail's namespaces");
 	if (spec_ns(x->spec, SPEC_NS_USER)) {
 		/* Root inside, where there is one; where the only id is another, nothing to change. */

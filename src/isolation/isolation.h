@@ -39,8 +39,17 @@ struct iso_jail {
 	int sync_fd;	 /* owned: P's end of the sync socket until the program runs; else -1 */
 	int console_fd;	 /* owned: the pty master when process.terminal; else -1 */
 	int notify_fd;	 /* owned: the seccomp listener when the profile asks for one; else -1 */
+	/*
+	 * Owned, a plain user's: its new namespaces by enum spec_ns_kind, for iso_exec.  The init
+	 * is undumpable, so later only root could open them.  -1: none.
+	 */
+	int ns_fds[SPEC_NS_KINDS];
 };
-#define ISO_JAIL_INIT {.pid = -1, .pidfd = -1, .sync_fd = -1, .console_fd = -1, .notify_fd = -1}
+#define ISO_JAIL_INIT                                                                              \
+	{                                                                                          \
+		.pid = -1, .pidfd = -1, .sync_fd = -1, .console_fd = -1, .notify_fd = -1,          \
+		.ns_fds = {-1, -1, -1, -1, -1, -1, -1, -1}                                         \
+	}
 
 /* One thing that the engine cannot express in the spec because it is about the caller. */
 struct iso_opts {
@@ -102,6 +111,7 @@ struct iso_exec_opts {
 	const struct spec *spec;
 	const struct spec_process *process;
 	int jail_pidfd;		   /* the init's */
+	const int *ns_fds;	   /* iso_jail's; NULL or all -1: by jail_pidfd */
 	struct iso_cgroup *cgroup; /* of the jail, or NULL: stay */
 	const struct iso_filter *filter;
 	int stdio[3];

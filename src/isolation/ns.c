@@ -231,21 +231,6 @@ static pid_t clone_child(struct start *s, uint64_t extra, int cgroup_fd, int *re
 	return pid;
 }
 
-/* User first: it gives the capabilities that entering the others takes. */
-static int join_all(struct start *s, struct err *e)
-{
-	static const enum spec_ns_kind order[] = {SPEC_NS_USER, SPEC_NS_MOUNT, SPEC_NS_NETWORK, SPEC_NS_IPC,
-		SPEC_NS_UTS, SPEC_NS_CGROUP, SPEC_NS_TIME, SPEC_NS_PID};
-
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		int fd = s->ns_join[order[i]];
-
-		if (fd >= 0 && setns(fd, (int)kinds[order[i]].flag) < 0)
-			return err_sys(e, "cannot join the %s namespace", spec_ns_names[order[i]]);
-	}
-	return 0;
-}
-
 /* M: enters what is joined and gives birth to C as P's child.  Returns in C only. */
 static void middle(struct start *s)
 {
@@ -254,7 +239,7 @@ static void middle(struct start *s)
 	int pidfd = -1;
 	pid_t pid;
 
-	if (join_all(s, &e) < 0) {
+	if (ns_join_fds(s->ns_join, &e) < 0) {
 		sync_send_err(s->c_sync, &e);
 		_exit(1);
 	}
@@ -346,4 +331,37 @@ int ns_time_offsets(struct start *s, struct err *e)
 	if (fd < 0 || setns(fd, CLONE_NEWTIME) < 0)
 		return err_sys(e, "cannot enter the new time namespace");
 	return prctl(PR_SET_DUMPABLE, 0) < 0 ? err_sys(e, "cannot become unreadable") : 0;
+}
+
+/*
+ * P, a plain user: keeps hold of the new namespaces while C can still be looked at.  From the
+ * time when C makes itself undumpable only a capability over the host's user namespace could.
+ */
+int ns_keep(struct start *s, struct err *e)
+{
+	for (int k = 0; k < SPEC_NS_KINDS && !s->privileged; k++) {
+		AUTO_FREE char *path = str_fmt("%d/ns/%s", (int)s->jail->pid, kinds[k].proc_name);
+
+		if (!(birth_flags(s) & kinds[k].flag))
+			continue;
+		s->jail->ns_fds[k] = openat(s->proc_fd, path, O_RDONLY | O_CLOEXEC);
+		if (s->jail->ns_fds[k] < 0)
+			return err_sys(e, "cannot keep the jail's %s namespace", spec_ns_names[k]);
+	}
+	return 0;
+}
+
+/* User first: it gives the capabilities that entering the others takes. */
+static const enum spec_ns_kind join_order[] = {SPEC_NS_USER, SPEC_NS_MOUNT, SPEC_NS_NETWORK, SPEC_NS_IPC, SPEC_NS_UTS,
+	SPEC_NS_CGROUP, SPEC_NS_TIME, SPEC_NS_PID};
+
+int ns_join_fds(const int fds[SPEC_NS_KINDS], struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(join_order); i++) {
+		int fd = fds[join_order[i]];
+
+		if (fd >= 0 && setns(fd, (int)kinds[join_order[i]].flag) < 0)
+			return err_sys(e, "cannot join the %s namespace", spec_ns_names[join_order[i]]);
+	}
+	return 0;
 }

@@ -96,12 +96,6 @@ int root_scratch(struct start *s, struct err *e)
 	return make_masks(s, e);
 }
 
-/* Where P could not open the sources, C does: in its own copy of the mounts. */
-static int open_own_sources(struct start *s, struct err *e)
-{
-	return s->privileged ? 0 : sources_open(s, e);
-}
-
 static void overlay_option(struct strv *data, const char *key, int dir, const char *below)
 {
 	strv_addf(data, "%s=/proc/self/fd/%d%s", key, dir, below);
@@ -153,8 +147,6 @@ static int make_overlay(struct start *s, struct err *e)
 
 int root_make(struct start *s, struct err *e)
 {
-	if (open_own_sources(s, e) < 0)
-		return -e->code;
 	if (s->o->overlay) {
 		if (make_overlay(s, e) < 0)
 			return err_prefix(e, "writable layer over '%s'", s->o->root);
@@ -322,33 +314,26 @@ int root_pivot(struct start *s, struct err *e)
 
 /*
  * An entry of our own procfs: no symlink can be on the way, so it is named and not opened
- * first.  Nearly all are files; the kernel says when one is not.  Returns 1 when that was it.
+ * first.  The kind is asked for, because a mask that did not fit and is closed again would
+ * cost an RCU grace period of the whole machine.
  */
 static int mask_proc_entry(struct start *s, const char *name, struct err *e)
 {
-	static const char *const kinds[] = {"f", "d"};
+	struct stat st;
+	AUTO_FD int mask = -1;
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		AUTO_FD int mask = open_tree(s->mask_fd, kinds[i], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-
-		if (mask < 0)
-			return err_sys(e, "cannot mask '/proc/%s'", name);
-		if (!move_mount(mask, "", s->proc_mnt_fd, name, MOVE_MOUNT_F_EMPTY_PATH) || errno == ENOENT)
-			return 1;
-		if (errno != EINVAL) /* one is a directory and the other is not */
-			return err_sys(e, "cannot mask '/proc/%s'", name);
-	}
+	if (fstatat(s->proc_mnt_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "cannot mask '/proc/%s'", name);
+	mask = open_tree(s->mask_fd, S_ISDIR(st.st_mode) ? "d" : "f", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (mask < 0 || move_mount(mask, "", s->proc_mnt_fd, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_sys(e, "cannot mask '/proc/%s'", name);
 	return 0;
 }
 
 static int mask_one(struct start *s, const char *path, struct err *e)
 {
-	if (s->proc_mnt_fd >= 0 && str_starts(path, "/proc/") && path[6] && !strchr(path + 6, '/')) {
-		int r = mask_proc_entry(s, path + 6, e);
-
-		if (r)
-			return MIN(r, 0);
-	}
+	if (s->proc_mnt_fd >= 0 && str_starts(path, "/proc/") && path[6] && !strchr(path + 6, '/'))
+		return mask_proc_entry(s, path + 6, e);
 	AUTO_FD int target = path_try(s->new_root_fd, path, O_PATH, PATH_IN_ROOT);
 	struct stat st;
 

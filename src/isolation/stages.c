@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -85,19 +86,19 @@ int sync_recv(int sock, struct sync_msg *ret, int *ret_fd)
 
 /* P, before birth. */
 
-static bool has_sys_admin(void)
+static bool has_cap(unsigned int cap)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {0};
 
-	return !syscall(SYS_capget, &head, data) && (data[0].effective & (1u << CAP_SYS_ADMIN));
+	return !syscall(SYS_capget, &head, data) && data[cap / 32].effective & 1u << cap % 32;
 }
 
 static int prepare_host(struct start *s, struct err *e)
 {
 	int socks[2];
 
-	s->privileged = has_sys_admin();
+	s->privileged = has_cap(CAP_SYS_ADMIN);
 	s->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->proc_fd < 0)
 		return err_sys(e, "cannot open '/proc'");
@@ -135,6 +136,33 @@ static int prepare_sources(struct start *s, struct err *e)
 
 /* P, after birth. */
 
+/*
+ * No process of a user namespace may raise a limit of the host's, and an undumpable one may not
+ * even open its own OOM score.  Ceilings are raised here; the limits themselves X sets, last.
+ */
+int serve_limits(struct start *s, pid_t pid, struct err *e)
+{
+	const struct spec_process *p = s->process;
+	bool clamp = s->o ? s->o->clamp_rlimits : s->x->clamp_rlimits;
+
+	if (!p)
+		return 0;
+	for (size_t i = 0; has_cap(CAP_SYS_RESOURCE) && i < p->n_rlimits; i++) {
+		struct rlimit now;
+
+		if (prlimit(pid, (enum __rlimit_resource)p->rlimits[i].type, NULL, &now) < 0 || now.rlim_max >= p->rlimits[i].hard)
+			continue;
+		now.rlim_max = p->rlimits[i].hard;
+		prlimit(pid, (enum __rlimit_resource)p->rlimits[i].type, &now, NULL); /* X will say if not */
+	}
+	return p->has_oom_score_adj ? iso_oom_score_set(s->proc_fd, pid, p->oom_score_adj, clamp, e) : 0;
+}
+
+static int serve_child_limits(struct start *s, struct err *e)
+{
+	return serve_limits(s, s->jail->pid, e);
+}
+
 static int serve_go(struct start *s, struct err *e)
 {
 	return sync_send(s->p_sync, SYNC_GO, -1) < 0 ? err_set(e, EPIPE, "the jail's first process died at birth") : 0;
@@ -163,6 +191,12 @@ static int build_cgroup(struct start *s, struct err *e)
 	if (s->ns_new & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
 		return err_sys(e, "cannot create the cgroup namespace");
 	return 0;
+}
+
+/* Where P could not copy mounts, C does in its own namespace: before anything is covered. */
+static int build_sources(struct start *s, struct err *e)
+{
+	return s->privileged ? 0 : sources_open(s, e);
 }
 
 static int build_hooks(struct start *s, struct err *e)
@@ -196,8 +230,6 @@ static int confine_limits(struct start *s, struct err *e)
 {
 	const struct spec_process *p = s->process;
 
-	if (p->has_oom_score_adj && iso_oom_score_apply(s->proc_fd, p->oom_score_adj, s->o && s->o->clamp_rlimits, e) < 0)
-		return -e->code;
 	return iso_rlimits_apply(p->rlimits, p->n_rlimits, s->o ? s->o->clamp_rlimits : s->x->clamp_rlimits, e);
 }
 
@@ -283,7 +315,9 @@ const struct stage iso_stages[] = {
 	{"sources", STAGE_PREPARE, prepare_sources, "P: CAP_SYS_ADMIN, to copy mounts; reads what only the caller may"},
 
 	{"id maps", STAGE_SERVE, ns_write_maps, "P: CAP_SETUID and CAP_SETGID, to map ids that are not its own"},
+	{"ceilings", STAGE_SERVE, serve_child_limits, "P: CAP_SYS_RESOURCE where a limit is raised"},
 	{"id-mapped mounts", STAGE_SERVE, sources_idmap, "P: CAP_SYS_ADMIN over the filesystems"},
+	{"hold", STAGE_SERVE, ns_keep, "P: none; C is still its own process to look at"},
 	{"go", STAGE_SERVE, serve_go, "P: none"},
 
 	{"wait", STAGE_BUILD, build_wait, "C: all, in the new user namespace; over the host none"},
@@ -291,6 +325,7 @@ const struct stage iso_stages[] = {
 	{"identity", STAGE_BUILD, identity_root, "C: CAP_SETUID, CAP_SETGID inside"},
 	{"time", STAGE_BUILD, ns_time_offsets, "C: CAP_SYS_TIME inside, for the offsets"},
 	{"names", STAGE_BUILD, identity_names, "C: CAP_SYS_ADMIN for the names, CAP_NET_ADMIN for lo"},
+	{"own sources", STAGE_BUILD, build_sources, "C: a plain user's: CAP_SYS_ADMIN inside, to copy mounts"},
 	{"scratch", STAGE_BUILD, root_scratch, "C: CAP_SYS_ADMIN, to mount"},
 	{"root", STAGE_BUILD, root_make, "C: CAP_SYS_ADMIN, to mount"},
 	{"mounts", STAGE_BUILD, root_mounts, "C: CAP_SYS_ADMIN, to mount"},
@@ -307,7 +342,7 @@ const struct stage iso_stages[] = {
 	{"session", STAGE_CONFINE, program_session, "X: none needed"},
 	{"stdio", STAGE_CONFINE, program_stdio, "X: CAP_CHOWN inside, for the terminal"},
 	{"keyring", STAGE_CONFINE, confine_keyring, "X: none needed; before the ids change"},
-	{"limits", STAGE_CONFINE, confine_limits, "X: CAP_SYS_RESOURCE where a limit is raised"},
+	{"limits", STAGE_CONFINE, confine_limits, "X: none needed to lower them"},
 	{"scheduling", STAGE_CONFINE, confine_scheduling, "X: CAP_SYS_NICE where asked for"},
 	{"labels", STAGE_CONFINE, confine_labels, "X: none needed; takes effect at exec"},
 	{"working folder", STAGE_CONFINE, program_cwd, "X: CAP_DAC_OVERRIDE inside, to make it"},

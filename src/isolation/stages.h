@@ -111,6 +111,8 @@ int sync_recv(int sock, struct sync_msg *ret, int *ret_fd);
 int ns_plan(struct start *s, struct err *e);
 int ns_birth(struct start *s, struct err *e); /* returns 1 in C, 0 in P */
 int ns_write_maps(struct start *s, struct err *e);
+int ns_keep(struct start *s, struct err *e);
+int ns_join_fds(const int fds[SPEC_NS_KINDS], struct err *e);
 int ns_time_offsets(struct start *s, struct err *e);
 uint64_t ns_flag(enum spec_ns_kind kind);
 
@@ -145,6 +147,9 @@ int cgroup_mount(struct start *s, struct mount_plan *p, struct err *e);
 int devices_plan(struct start *s, struct err *e);
 int devices_make(struct start *s, struct err *e);
 int console_make(struct start *s, struct err *e);
+
+/* P for C or a joiner: ceilings of limits and the OOM score, by pid */
+int serve_limits(struct start *s, pid_t pid, struct err *e);
 
 /* identity.c: what C is called and how it talks before it has a program */
 int identity_root(struct start *s, struct err *e);

@@ -3,6 +3,7 @@
  * slate of signals.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ioprio.h>
 #include <linux/mempolicy.h>
 #include <linux/sched/types.h>
@@ -63,8 +64,8 @@ static int limit_refused(const struct spec_rlimit *l, uint64_t ceiling, struct e
 	const char *name = spec_rlimit_names[l->type];
 
 	err_set(e, EPERM,
-		"cannot set '%s' to %s: the caller's hard limit is %s and it lacks "
-		"CAP_SYS_RESOURCE",
+		"cannot set '%s' to %s: the hard limit is %s and raising it needs CAP_SYS_RESOURCE "
+		"on the host",
 		name, limit_text(l->hard, asked), limit_text(ceiling, have));
 	if (l->type == RLIMIT_NOFILE && l->hard > ceiling)
 		return err_hint(e,
@@ -72,26 +73,27 @@ static int limit_refused(const struct spec_rlimit *l, uint64_t ceiling, struct e
 	return err_hint(e, "ask for at most that, or raise the caller's limit");
 }
 
-static int apply_limit(const struct spec_rlimit *l, bool clamp, struct err *e)
+static int set_limit(pid_t pid, const struct spec_rlimit *l, bool clamp, struct err *e)
 {
 	struct rlimit want = {.rlim_cur = l->soft, .rlim_max = l->hard}, now;
 	int resource = l->type;
 
-	if (syscall(SYS_prlimit64, 0, resource, &want, &now) == 0)
+	if (syscall(SYS_prlimit64, pid, resource, &want, &now) == 0)
 		return 0;
-	if (errno == EPERM && syscall(SYS_prlimit64, 0, resource, NULL, &now) == 0) {
+	if (errno == EPERM && syscall(SYS_prlimit64, pid, resource, NULL, &now) == 0) {
 		if (!clamp)
 			return limit_refused(l, now.rlim_max, e);
 		want.rlim_max = MIN(want.rlim_max, now.rlim_max);
 		want.rlim_cur = MIN(want.rlim_cur, want.rlim_max);
-		if (syscall(SYS_prlimit64, 0, resource, &want, NULL) == 0)
+		if (syscall(SYS_prlimit64, pid, resource, &want, NULL) == 0)
 			return 0;
 	}
 	return err_sys(e, "cannot set '%s' to %llu:%llu", spec_rlimit_names[l->type],
 		(unsigned long long)l->soft, (unsigned long long)l->hard);
 }
 
-int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, struct err *e)
+int iso_rlimits_set(
+	pid_t pid, const struct spec_rlimit *limits, size_t n, bool clamp, struct err *e)
 {
 	int r = 0;
 
@@ -99,27 +101,61 @@ int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, st
 		if (limits[i].type < 0 || limits[i].type >= RLIM_NLIMITS)
 			return err_set(
 				e, EINVAL, "unknown resource limit number %d", limits[i].type);
-		r = apply_limit(&limits[i], clamp, e);
+		r = set_limit(pid, &limits[i], clamp, e);
 	}
 	return r;
 }
 
-int iso_oom_score_apply(int proc_fd, int score, bool clamp, struct err *e)
+int iso_rlimits_apply(const struct spec_rlimit *limits, size_t n, bool clamp, struct err *e)
 {
-	static const char path[] = "self/oom_score_adj";
-	char text[16];
+	return iso_rlimits_set(0, limits, n, clamp, e);
+}
+
+static int open_oom_score(int proc_fd, pid_t pid, struct err *e)
+{
+	char path[40] = "self/oom_score_adj";
+	AUTO_FD int fd = -1;
 	int r;
+
+	if (pid)
+		snprintf(path, sizeof(path), "%d/oom_score_adj", (int)pid);
+	fd = openat(proc_fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	if (fd < 0) {
+		err_sys(e, "cannot open '%s' of procfs", path);
+		if (e->code == EACCES)
+			return err_hint(e, "a process that is not dumpable belongs to root there");
+		return -e->code;
+	}
+	r = file_check_fs(fd, FILE_PROC, path, e);
+	return r < 0 ? r : fd_take(&fd);
+}
+
+int iso_oom_score_set(int proc_fd, pid_t pid, int score, bool clamp, struct err *e)
+{
+	AUTO_FD int fd = -1;
+	char text[16];
+	int n;
 
 	if (score < -OOM_SCORE_MAX || score > OOM_SCORE_MAX)
 		return err_set(e, ERANGE, "oom score %d is not in -1000..1000", score);
-	snprintf(text, sizeof(text), "%d", score);
-	r = file_write_kernel(proc_fd, path, FILE_PROC, text, e);
-	if (r != -EACCES && r != -EPERM)
-		return r;
-	/* Only lowering is refused, so what it is now is the lowest that is sure to be allowed. */
-	if (clamp)
+	fd = open_oom_score(proc_fd, pid, e);
+	if (fd < 0)
+		return fd;
+	n = snprintf(text, sizeof(text), "%d", score);
+	if (write(fd, text, (size_t)n) == n)
 		return 0;
-	return err_hint(e, "lowering it needs CAP_SYS_RESOURCE");
+	/* Only lowering is refused, so what it is now is the lowest that is sure to be allowed. */
+	if (clamp && (errno == EACCES || errno == EPERM))
+		return 0;
+	err_sys(e, "cannot set the oom score to %d", score);
+	if (e->code == EACCES || e->code == EPERM)
+		return err_hint(e, "lowering it needs CAP_SYS_RESOURCE on the host");
+	return -e->code;
+}
+
+int iso_oom_score_apply(int proc_fd, int score, bool clamp, struct err *e)
+{
+	return iso_oom_score_set(proc_fd, 0, score, clamp, e);
 }
 
 int iso_scheduler_apply(const struct spec_scheduler *s, struct err *e)
@@ -143,7 +179,8 @@ int iso_scheduler_apply(const struct spec_scheduler *s, struct err *e)
 	err_sys(e, "cannot set the scheduler to policy '%s', nice %d, priority %d",
 		spec_sched_names[s->policy], s->nice, s->priority);
 	if (e->code == EPERM)
-		return err_hint(e, "real-time policies and raising the priority need CAP_SYS_NICE");
+		return err_hint(e, "real-time policies and raising the priority need CAP_SYS_NICE "
+				   "on the host");
 	return -e->code;
 }
 
@@ -159,7 +196,7 @@ int iso_io_priority_apply(const struct spec_io_priority *p, struct err *e)
 	err_sys(e, "cannot set the io priority to class '%s', level %d",
 		spec_ioprio_names[p->io_class], p->priority);
 	if (e->code == EPERM)
-		return err_hint(e, "the real-time class needs CAP_SYS_NICE");
+		return err_hint(e, "the real-time class needs CAP_SYS_NICE on the host");
 	return -e->code;
 }
 

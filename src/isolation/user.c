@@ -280,7 +280,7 @@ static char *home_of(const struct lookup *l)
 
 static int look_up(struct lookup *l, const char *text, struct err *e)
 {
-	int r = ask(l, *text ? text : "0", e);
+	int r = ask(l, text, e);
 
 	if (!r)
 		r = find_user(l, e);
@@ -314,13 +314,26 @@ int iso_user_find(const struct buf *passwd, const struct buf *group, const char 
 	return 0;
 }
 
+/*
+ * Who is asked for by number is that number also where the file cannot be used: what it would
+ * add is a home and groups.
+ */
+static int read_for(
+	int root_fd, const char *path, const char *asked, struct buf *ret, struct err *e)
+{
+	int r = read_table(root_fd, path, ret, e);
+
+	return r < 0 && piece_is_number((struct piece){asked, strcspn(asked, ":")}) ? 0 : r;
+}
+
 int iso_user_lookup(
 	int root_fd, const char *text, struct spec_user *ret, char **ret_home, struct err *e)
 {
+	const char *colon = strchr(text, ':');
 	AUTO_BUF struct buf passwd = {0}, group = {0};
-	int r = read_table(root_fd, "/etc/passwd", &passwd, e);
+	int r = read_for(root_fd, "/etc/passwd", text, &passwd, e);
 
 	if (!r)
-		r = read_table(root_fd, "/etc/group", &group, e);
+		r = read_for(root_fd, "/etc/group", colon ? colon + 1 : text, &group, e);
 	return r < 0 ? name_user(text, e) : iso_user_find(&passwd, &group, text, ret, ret_home, e);
 }

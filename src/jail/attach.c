@@ -34,18 +34,22 @@ static int pack(const struct jail_exec_opts *o, struct buf *ret, struct err *e)
 	if (!o->args.n || !*o->args.v[0])
 		return err_set(e, EINVAL, "there is no program to run in the jail");
 	if (o->args.n + o->env.n + 2 > MSG_STRINGS_MAX)
-		return err_set(e, E2BIG, "%zu arguments are too many; at most %d fit", o->args.n, MSG_STRINGS_MAX - 2);
+		return err_set(e, E2BIG, "%zu arguments are too many; at most %d fit", o->args.n,
+			MSG_STRINGS_MAX - 2);
 	for (size_t i = 0; i < o->args.n; i++)
 		buf_add(ret, o->args.v[i], strlen(o->args.v[i]) + 1);
 	for (size_t i = 0; i < o->env.n; i++) {
 		if (!strchr(o->env.v[i], '=') || o->env.v[i][0] == '=')
-			return err_set(e, EINVAL, "environment entry '%.64s' is not of the form NAME=VALUE", o->env.v[i]);
+			return err_set(e, EINVAL,
+				"environment entry '%.64s' is not of the form NAME=VALUE",
+				o->env.v[i]);
 		buf_add(ret, o->env.v[i], strlen(o->env.v[i]) + 1);
 	}
 	buf_add(ret, o->user ? o->user : "", o->user ? strlen(o->user) + 1 : 1);
 	buf_add(ret, o->cwd ? o->cwd : "", o->cwd ? strlen(o->cwd) + 1 : 1);
 	if (ret->n + sizeof(struct msg) > MSG_BYTES_MAX)
-		return err_set(e, E2BIG, "the command line and environment have %zu bytes; at most %zu fit", ret->n,
+		return err_set(e, E2BIG,
+			"the command line and environment have %zu bytes; at most %zu fit", ret->n,
 			(size_t)MSG_BYTES_MAX - sizeof(struct msg));
 	return 0;
 }
@@ -58,12 +62,17 @@ static void no_timeout(int sock)
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
-int jail_exec(struct jail_env *env, const char *which, const struct jail_exec_opts *o, struct jail_attach *ret, struct err *e)
+int jail_exec(struct jail_env *env, const char *which, const struct jail_exec_opts *o,
+	struct jail_attach *ret, struct err *e)
 {
 	bool own = !o->stdio[0] && !o->stdio[1] && !o->stdio[2];
 	const int fds[3] = {own ? 0 : o->stdio[0], own ? 1 : o->stdio[1], own ? 2 : o->stdio[2]};
-	struct msg answer, m = {.kind = MSG_EXEC, .terminal = o->terminal, .rows = o->rows, .cols = o->cols,
-		.n_args = (uint16_t)o->args.n, .n_env = (uint16_t)o->env.n};
+	struct msg answer, m = {.kind = MSG_EXEC,
+				   .terminal = o->terminal,
+				   .rows = o->rows,
+				   .cols = o->cols,
+				   .n_args = (uint16_t)o->args.n,
+				   .n_env = (uint16_t)o->env.n};
 	AUTO_BUF struct buf strings = {0};
 	struct idx_record rec;
 	AUTO_FD int sock = -1;
@@ -74,16 +83,19 @@ int jail_exec(struct jail_env *env, const char *which, const struct jail_exec_op
 	sock = client_open(env, which, &rec, e);
 	if (sock < 0)
 		return sock;
-	if (client_request(sock, &m, strings.p, strings.n, fds, o->terminal ? 0 : 3, &answer, &terminal, e) < 0)
+	if (client_request(sock, &m, strings.p, strings.n, fds, o->terminal ? 0 : 3, &answer,
+		    &terminal, e) < 0)
 		return -e->code;
 	no_timeout(sock);
 	*ret = (struct jail_attach){.ctl_fd = fd_take(&sock), .data_fd = terminal, .exec = true};
 	return 0;
 }
 
-int jail_console(struct jail_env *env, const char *which, uint16_t rows, uint16_t cols, struct jail_attach *ret, struct err *e)
+int jail_console(struct jail_env *env, const char *which, uint16_t rows, uint16_t cols,
+	struct jail_attach *ret, struct err *e)
 {
-	const struct msg m = {.kind = MSG_CONSOLE, .rows = rows ? rows : 24, .cols = cols ? cols : 80};
+	const struct msg m = {
+		.kind = MSG_CONSOLE, .rows = rows ? rows : 24, .cols = cols ? cols : 80};
 	struct idx_record rec;
 	struct msg answer;
 	AUTO_FD int sock = client_open(env, which, &rec, e);
@@ -121,7 +133,8 @@ struct pump {
 };
 
 /* "ctrl-p,ctrl-q", or plain characters. */
-int keys_parse(const char *text, unsigned char ret[static 8], size_t *ret_n, struct err *e)
+static int keys_parse(
+	const char *text, unsigned char ret[static KEYS_MAX], size_t *ret_n, struct err *e)
 {
 	size_t n = 0;
 
@@ -129,7 +142,8 @@ int keys_parse(const char *text, unsigned char ret[static 8], size_t *ret_n, str
 		size_t len = strcspn(p, ",");
 
 		if (n == KEYS_MAX)
-			return err_set(e, EINVAL, "detach keys '%s' are more than %d", text, KEYS_MAX);
+			return err_set(
+				e, EINVAL, "detach keys '%s' are more than %d", text, KEYS_MAX);
 		if (len == 6 && !strncasecmp(p, "ctrl-", 5) && isalpha((unsigned char)p[5]))
 			ret[n++] = (unsigned char)(tolower((unsigned char)p[5]) - 'a' + 1);
 		else if (len == 6 && !strncasecmp(p, "ctrl-", 5) && strchr("@[\\]^_", p[5]))
@@ -137,7 +151,8 @@ int keys_parse(const char *text, unsigned char ret[static 8], size_t *ret_n, str
 		else if (len == 1)
 			ret[n++] = (unsigned char)*p;
 		else
-			return err_set(e, EINVAL, "detach keys '%s' are not a list such as ctrl-p,ctrl-q", text);
+			return err_set(e, EINVAL,
+				"detach keys '%s' are not a list such as ctrl-p,ctrl-q", text);
 		p += len + (p[len] == ',');
 	}
 	*ret_n = n;
@@ -186,18 +201,25 @@ static void send_size(struct pump *p)
 	fd_send(p->a->ctl_fd, &m, sizeof(m), NULL, 0);
 }
 
-static void on_signals(struct pump *p)
+/*
+ * False when the person's terminal has gone: that is a detach and not a signal for the program.
+ * What dropping the attachment means to the program is the supervisor's business.
+ */
+static bool on_signals(struct pump *p)
 {
 	struct signalfd_siginfo si;
 
 	while (read(p->signal_fd, &si, sizeof(si)) == sizeof(si)) {
 		const struct msg m = {.kind = MSG_SIGNAL, .value = (int32_t)si.ssi_signo};
 
+		if (si.ssi_signo == SIGHUP && p->raw)
+			return false;
 		if (si.ssi_signo == SIGWINCH)
 			send_size(p);
 		else
 			fd_send(p->a->ctl_fd, &m, sizeof(m), NULL, 0);
 	}
+	return true;
 }
 
 /* Bytes of the program to the person; false at the end. */
@@ -296,7 +318,8 @@ static int run_pump(struct pump *p, struct err *e)
 			{.fd = p->a->ctl_fd, .events = POLLIN},
 			{.fd = p->signal_fd, .events = POLLIN},
 			{.fd = p->a->data_fd, .events = (short)(POLLIN | (p->n_in ? POLLOUT : 0))},
-			{.fd = p->a->data_fd >= 0 && p->in_open && !p->n_in ? p->o->in_fd : -1, .events = POLLIN},
+			{.fd = p->a->data_fd >= 0 && p->in_open && !p->n_in ? p->o->in_fd : -1,
+				.events = POLLIN},
 		};
 
 		if (poll(f, 4, -1) < 0) {
@@ -304,8 +327,8 @@ static int run_pump(struct pump *p, struct err *e)
 				continue;
 			return err_sys(e, "cannot wait for the program");
 		}
-		if (f[1].revents)
-			on_signals(p);
+		if (f[1].revents && !on_signals(p))
+			return JAIL_ATTACH_DETACHED;
 		if (f[2].revents & POLLOUT)
 			flush_in(p);
 		if ((f[2].revents & (POLLIN | POLLHUP | POLLERR)) && !pump_out(p))
@@ -322,7 +345,9 @@ static int run_pump(struct pump *p, struct err *e)
 			if (r == 2)
 				return JAIL_ATTACH_DETACHED;
 			if (r < 0)
-				return err_set(e, EPIPE, "the supervisor of the jail died; its next command repairs it");
+				return err_set(e, EPIPE,
+					"the supervisor of the jail died; its next command repairs "
+					"it");
 		}
 	}
 }
@@ -340,7 +365,8 @@ static void make_raw(struct pump *p)
 
 static int take_signals(struct pump *p, struct err *e)
 {
-	static const int handed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP};
+	static const int handed_on[] = {
+		SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -354,7 +380,8 @@ static int take_signals(struct pump *p, struct err *e)
 	return p->signal_fd < 0 ? err_sys(e, "cannot take signals") : 0;
 }
 
-/* The jail of jail_run or jail_start is this process's own grandchild's: its supervisor is reaped. */
+/* The jail of jail_run or jail_start is this process's own grandchild's: its supervisor is reaped.
+ */
 static void reap_supervisor(const struct jail_attach *a)
 {
 	int status;
@@ -363,12 +390,14 @@ static void reap_supervisor(const struct jail_attach *a)
 		;
 }
 
-int jail_attach_loop(struct jail_attach *a, const struct jail_attach_opts *o, int *ret_exit_code, struct err *e)
+int jail_attach_loop(
+	struct jail_attach *a, const struct jail_attach_opts *o, int *ret_exit_code, struct err *e)
 {
 	struct pump p = {.a = a, .o = o, .signal_fd = -1, .in_open = true};
 	int r;
 
-	if (keys_parse(o->detach_keys ? o->detach_keys : "ctrl-p,ctrl-q", p.keys.seq, &p.keys.n, e) < 0)
+	if (keys_parse(o->detach_keys ? o->detach_keys : "ctrl-p,ctrl-q", p.keys.seq, &p.keys.n,
+		    e) < 0)
 		return -e->code;
 	if (!o->no_signals && take_signals(&p, e) < 0)
 		return -e->code;

@@ -33,7 +33,8 @@ static int no_such(const char *which, struct err *e)
 	return err_set(e, ENOENT, "there is no jail '%.64s'; 'jail ls' lists them", shown);
 }
 
-int find_slot(struct jail_env *env, const char *which, uint32_t *ret_slot, struct idx_record *ret, struct err *e)
+int find_slot(struct jail_env *env, const char *which, uint32_t *ret_slot, struct idx_record *ret,
+	struct err *e)
 {
 	uint64_t jid;
 	struct err none = {0};
@@ -51,15 +52,18 @@ int find_slot(struct jail_env *env, const char *which, uint32_t *ret_slot, struc
 	return 0;
 }
 
-int hold_slot(struct jail_env *env, const char *which, uint32_t *ret_slot, struct idx_record *ret, struct err *e)
+int hold_slot(struct jail_env *env, const char *which, uint32_t *ret_slot, struct idx_record *ret,
+	struct err *e)
 {
 	struct idx_record before;
 	uint32_t slot;
 
-	if (find_slot(env, which, &slot, &before, e) < 0 || idx_slot_lock(env->index, slot, HOLD_WAIT_MS, e) < 0)
+	if (find_slot(env, which, &slot, &before, e) < 0 ||
+		idx_slot_lock(env->index, slot, HOLD_WAIT_MS, e) < 0)
 		return -e->code;
 	/* While this one waited for the lock the jail may have gone, and the slot been given on. */
-	if (!idx_read(env->index, slot, ret) || ret->jid != before.jid || strcmp(ret->name, before.name)) {
+	if (!idx_read(env->index, slot, ret) || ret->jid != before.jid ||
+		strcmp(ret->name, before.name)) {
 		idx_slot_unlock(env->index, slot);
 		return no_such(which, e);
 	}
@@ -74,7 +78,8 @@ int hold_slot(struct jail_env *env, const char *which, uint32_t *ret_slot, struc
 
 static void set_timeout(int sock, uint64_t timeout_ms)
 {
-	const struct timeval tv = {.tv_sec = (time_t)(timeout_ms / 1000), .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
+	const struct timeval tv = {.tv_sec = (time_t)(timeout_ms / 1000),
+		.tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
 
 	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
@@ -95,7 +100,8 @@ int client_connect(struct jail_env *env, const char *name, uint64_t timeout_ms, 
 		if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0)
 			return fd_take(&sock);
 		if (errno == EAGAIN)
-			return err_set(e, ETIMEDOUT, "the supervisor of jail '%s' does not answer", name);
+			return err_set(
+				e, ETIMEDOUT, "the supervisor of jail '%s' does not answer", name);
 	}
 	return err_set(e, ESRCH, "jail '%s' is not running; 'jail start %s' starts it", name, name);
 }
@@ -113,7 +119,8 @@ int client_open(struct jail_env *env, const char *which, struct idx_record *ret,
 		idx_slot_unlock(env->index, slot);
 	}
 	if (!is_up(ret))
-		return err_set(e, ESRCH, "jail '%s' is not running; 'jail start %s' starts it", ret->name, ret->name);
+		return err_set(e, ESRCH, "jail '%s' is not running; 'jail start %s' starts it",
+			ret->name, ret->name);
 	sock = client_connect(env, ret->name, REQUEST_MS, e);
 	/* It is just coming up, or just going: its command holds the lock until that is over. */
 	if (sock == -ESRCH && idx_slot_lock(env->index, slot, HOLD_WAIT_MS, e) == 0) {
@@ -142,7 +149,9 @@ int client_answer(int sock, struct msg *ret, int *ret_fd, struct err *e)
 	}
 	if ((size_t)n != sizeof(m.m)) {
 		fd_close(&fd);
-		return err_set(e, EPROTO, "the supervisor talks nonsense; was the program replaced while the jail ran?");
+		return err_set(e, EPROTO,
+			"the supervisor talks nonsense; was the program replaced while the jail "
+			"ran?");
 	}
 	*ret = m.m;
 	if (ret_fd)
@@ -152,8 +161,8 @@ int client_answer(int sock, struct msg *ret, int *ret_fd, struct err *e)
 	return 0;
 }
 
-int client_request(int sock, const struct msg *m, const void *extra, size_t n_extra, const int *fds, size_t n_fds,
-	struct msg *ret, int *ret_fd, struct err *e)
+int client_request(int sock, const struct msg *m, const void *extra, size_t n_extra, const int *fds,
+	size_t n_fds, struct msg *ret, int *ret_fd, struct err *e)
 {
 	AUTO_FREE char *all = NULL;
 	int r;
@@ -167,8 +176,39 @@ int client_request(int sock, const struct msg *m, const void *extra, size_t n_ex
 	if (r == -EAGAIN)
 		return err_set(e, ETIMEDOUT, "the supervisor does not answer");
 	if (r < 0)
-		return err_set(e, r == -EPIPE ? EPIPE : -r, "cannot ask the supervisor: %s", strerrordesc_np(-r));
+		return err_set(e, r == -EPIPE ? EPIPE : -r, "cannot ask the supervisor: %s",
+			strerrordesc_np(-r));
 	return client_answer(sock, ret, ret_fd, e);
+}
+
+int client_entry(int sock, struct entry_fds *ret, struct err *e)
+{
+	const struct msg ask = {.kind = MSG_PIDFD};
+	struct msg_error m = {0};
+	int fds[3] = {-1, -1, -1};
+	size_t n_fds = 3;
+	ssize_t n;
+
+	if (fd_send(sock, &ask, sizeof(ask), NULL, 0) < 0)
+		return err_set(e, EPIPE, "the supervisor does not answer");
+	n = fd_recv(sock, &m, sizeof(m), fds, &n_fds);
+	*ret = (struct entry_fds){fds[0], fds[1], fds[2]};
+	if (n == (ssize_t)sizeof(m.m) && m.m.kind == MSG_OK && n_fds)
+		return 0;
+	entry_release(ret);
+	if (n == (ssize_t)sizeof(m) && m.m.kind == MSG_ERROR) {
+		*e = m.err;
+		err_sanitize(e);
+		return -e->code;
+	}
+	return err_set(e, n == -EAGAIN ? ETIMEDOUT : EPROTO, "the supervisor does not answer");
+}
+
+void entry_release(struct entry_fds *f)
+{
+	fd_close(&f->pidfd);
+	fd_close(&f->user);
+	fd_close(&f->mnt);
 }
 
 int client_hello(int sock, struct msg_record *ret, struct err *e)

@@ -18,17 +18,17 @@
 #include "jail/internal.h"
 
 #define MEMORY_DEFAULT_MAX (1ull << 30)
-#define TMPFS_DEFAULT	   (64ull << 20)
-#define LAYER_DEFAULT	   (2ull << 30)
-#define PATH_DEFAULT	   "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define TMPFS_DEFAULT      (64ull << 20)
+#define LAYER_DEFAULT      (2ull << 30)
+#define PATH_DEFAULT       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 enum { NOFILE_SOFT = 1024, NOFILE_HARD = 20000, PROFILE_BYTES_MAX = 4 << 20 };
 
 /* ---- namespaces and ids ---- */
 
 static void add_namespaces(const struct jail_def *def, struct spec *spec)
 {
-	static const enum spec_ns_kind kinds[] = {SPEC_NS_USER, SPEC_NS_MOUNT, SPEC_NS_PID, SPEC_NS_IPC, SPEC_NS_UTS,
-		SPEC_NS_CGROUP, SPEC_NS_TIME};
+	static const enum spec_ns_kind kinds[] = {SPEC_NS_USER, SPEC_NS_MOUNT, SPEC_NS_PID,
+		SPEC_NS_IPC, SPEC_NS_UTS, SPEC_NS_CGROUP, SPEC_NS_TIME};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		spec_add_ns(spec, kinds[i], NULL);
@@ -51,10 +51,14 @@ static void add_standard_mounts(const struct jail_def *def, struct spec *spec, b
 {
 	static const char *const proc[] = {"nosuid", "nodev", "noexec", NULL};
 	static const char *const dev[] = {"nosuid", "strictatime", "mode=0755", "size=64k", NULL};
-	static const char *const pts[] = {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5", NULL};
-	static const char *const pts_one_id[] = {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", NULL};
-	static const char *const shm[] = {"nosuid", "nodev", "noexec", "mode=1777", "size=64m", NULL};
-	static const char *const none[] = {"nosuid", "nodev", "noexec", "ro", "mode=0555", "size=4k", NULL};
+	static const char *const pts[] = {
+		"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5", NULL};
+	static const char *const pts_one_id[] = {
+		"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", NULL};
+	static const char *const shm[] = {
+		"nosuid", "nodev", "noexec", "mode=1777", "size=64m", NULL};
+	static const char *const none[] = {
+		"nosuid", "nodev", "noexec", "ro", "mode=0555", "size=4k", NULL};
 	static const char *const sys[] = {"nosuid", "nodev", "noexec", "ro", NULL};
 
 	spec_add_mount(spec, "/proc", "proc", "proc", proc);
@@ -70,15 +74,17 @@ static void add_standard_mounts(const struct jail_def *def, struct spec *spec, b
 /* What sysfs tells of the host that is none of a jail's business. */
 static void mask_sys(struct spec *spec)
 {
-	static const char *const paths[] = {"/sys/firmware", "/sys/kernel", "/sys/fs", "/sys/module", "/sys/power",
-		"/sys/devices/virtual/powercap", "/sys/devices/virtual/dmi", "/sys/class/powercap", "/sys/class/dmi",
+	static const char *const paths[] = {"/sys/firmware", "/sys/kernel", "/sys/fs",
+		"/sys/module", "/sys/power", "/sys/devices/virtual/powercap",
+		"/sys/devices/virtual/dmi", "/sys/class/powercap", "/sys/class/dmi",
 		"/sys/hypervisor", "/sys/dev/block", "/sys/block"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		strv_add(&spec->linux.masked_paths, paths[i]);
 }
 
-static int add_volume(const struct jail_env *env, const struct jail_volume *v, struct spec *spec, struct err *e)
+static int add_volume(
+	const struct jail_env *env, const struct jail_volume *v, struct spec *spec, struct err *e)
 {
 	const char *options[8];
 	size_t n = 0;
@@ -104,38 +110,45 @@ static int add_volume(const struct jail_env *env, const struct jail_volume *v, s
 
 static void add_tmpfs(const struct jail_tmpfs *t, struct spec *spec)
 {
-	AUTO_FREE char *size = str_fmt("size=%llu", (unsigned long long)(t->size_bytes ? t->size_bytes : TMPFS_DEFAULT));
+	AUTO_FREE char *size = str_fmt(
+		"size=%llu", (unsigned long long)(t->size_bytes ? t->size_bytes : TMPFS_DEFAULT));
 	AUTO_FREE char *mode = str_fmt("mode=%04o", t->mode ? t->mode : 01777);
-	const char *const options[] = {"nosuid", "nodev", mode, t->size_bytes == UINT64_MAX ? "size=0" : size,
-		t->exec ? NULL : "noexec", NULL};
+	const char *const options[] = {"nosuid", "nodev", mode,
+		t->size_bytes == UINT64_MAX ? "size=0" : size, t->exec ? NULL : "noexec", NULL};
 
 	spec_add_mount(spec, t->destination, "tmpfs", "tmpfs", options);
 }
 
 static int write_generated(int dir, const char *name, const char *text, struct err *e)
 {
-	AUTO_FD int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	AUTO_FD int fd =
+		openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
 
 	if (!r && fchmod(fd, 0644) < 0)
 		r = -errno;
-	return r < 0 ? err_set(e, -r, "cannot write '%s' for the jail: %s", name, strerrordesc_np(-r)) : 0;
+	return r < 0 ? err_set(e, -r, "cannot write '%s' for the jail: %s", name,
+			       strerrordesc_np(-r))
+		     : 0;
 }
 
 /*
  * /etc/hosts and /etc/hostname are bound read-only from files that we make: never written
  * through a path of the root's, and nothing inside can grow them.  Roots without /etc get none.
  */
-static int add_generated(const char *hostname, const char *run_path, const char *root, struct spec *spec, struct err *e)
+static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path,
+	const char *root, struct spec *spec, struct err *e)
 {
 	static const char *const options[] = {"bind", "ro", "nosuid", "nodev", "noexec", NULL};
-	AUTO_FREE char *hosts = str_fmt("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", hostname);
+	AUTO_FREE char *hosts =
+		str_fmt("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", hostname);
 	AUTO_FREE char *line = str_fmt("%s\n", hostname);
 	const struct {
 		const char *name, *destination, *text;
 	} files[] = {{"hosts", "/etc/hosts", hosts}, {"hostname", "/etc/hostname", line}};
 	AUTO_FD int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int etc = root_fd < 0 ? -1 : path_try(root_fd, "etc", O_PATH | O_DIRECTORY, PATH_IN_ROOT);
+	AUTO_FD int etc =
+		root_fd < 0 ? -1 : path_try(root_fd, "etc", O_PATH | O_DIRECTORY, PATH_IN_ROOT);
 	AUTO_FD int dir = -1;
 
 	if (root_fd < 0)
@@ -147,7 +160,11 @@ static int add_generated(const char *hostname, const char *run_path, const char 
 		return err_sys(e, "cannot open '%s'", run_path);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		AUTO_FREE char *source = str_fmt("%s/%s", run_path, files[i].name);
+		AUTO_FD int there = path_try(root_fd, files[i].destination, O_PATH, PATH_IN_ROOT);
 
+		/* A plain user cannot make a mount point in a folder of somebody else's. */
+		if (there < 0 && !env->root)
+			continue;
 		if (write_generated(dir, files[i].name, files[i].text, e) < 0)
 			return -e->code;
 		spec_add_mount(spec, files[i].destination, "bind", source, options);
@@ -157,19 +174,26 @@ static int add_generated(const char *hostname, const char *run_path, const char 
 
 /* ---- devices ---- */
 
-static void add_rule(struct spec_resources *r, bool allow, const char *type, int64_t major, int64_t minor, const char *access)
+static void add_rule(struct spec_resources *r, bool allow, const char *type, int64_t major,
+	int64_t minor, const char *access)
 {
 	size_t cap = r->n_devices;
 
 	r->devices = mem_grow(r->devices, &cap, r->n_devices + 1, sizeof(*r->devices));
-	r->devices[r->n_devices++] = (struct spec_device_rule){.allow = allow, .type = str_dup(type), .major = major,
-		.minor = minor, .has_major = major >= 0, .has_minor = minor >= 0, .access = str_dup(access)};
+	r->devices[r->n_devices++] = (struct spec_device_rule){.allow = allow,
+		.type = str_dup(type),
+		.major = major,
+		.minor = minor,
+		.has_major = major >= 0,
+		.has_minor = minor >= 0,
+		.access = str_dup(access)};
 }
 
 /* No "m" anywhere: not even a node of an allowed device can be made. */
 static void add_device_rules(struct spec_resources *r)
 {
-	static const int16_t allowed[][2] = {{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}, {136, -1}};
+	static const int16_t allowed[][2] = {
+		{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}, {136, -1}};
 
 	add_rule(r, false, "a", -1, -1, "rwm");
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
@@ -189,7 +213,8 @@ static bool wants_device_rules(const struct jail_def *def)
 	return def->n_devices || def->root.rw;
 }
 
-static int add_device(const struct jail_device *d, struct spec *spec, struct spec_resources *r, struct err *e)
+static int add_device(
+	const struct jail_device *d, struct spec *spec, struct spec_resources *r, struct err *e)
 {
 	static const char *const options[] = {"bind", "nosuid", "noexec", NULL};
 	struct stat st;
@@ -197,8 +222,10 @@ static int add_device(const struct jail_device *d, struct spec *spec, struct spe
 	if (stat(d->source, &st) < 0)
 		return err_sys(e, "cannot use device '%s'", d->source);
 	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
-		return err_set(e, EINVAL, "cannot use device '%s': it is not a device node", d->source);
-	spec_add_mount(spec, d->destination ? d->destination : d->source, "bind", d->source, options);
+		return err_set(
+			e, EINVAL, "cannot use device '%s': it is not a device node", d->source);
+	spec_add_mount(
+		spec, d->destination ? d->destination : d->source, "bind", d->source, options);
 	add_rule(r, true, S_ISCHR(st.st_mode) ? "c" : "b", major(st.st_rdev), minor(st.st_rdev),
 		d->access ? d->access : "rw");
 	return 0;
@@ -261,8 +288,8 @@ static void limit_cpu(const struct jail_limits *l, bool defaults, struct spec_re
 	c->mems = str_dup(l->mems);
 }
 
-static int limit_rates(const struct jail_io_rate *rates, size_t n, struct spec_throttle_device **ret, size_t *ret_n,
-	struct err *e)
+static int limit_rates(const struct jail_io_rate *rates, size_t n,
+	struct spec_throttle_device **ret, size_t *ret_n, struct err *e)
 {
 	if (!n)
 		return 0;
@@ -273,8 +300,11 @@ static int limit_rates(const struct jail_io_rate *rates, size_t n, struct spec_t
 		if (stat(rates[i].device, &st) < 0)
 			return err_sys(e, "cannot limit device '%s'", rates[i].device);
 		if (!S_ISBLK(st.st_mode))
-			return err_set(e, ENOTBLK, "cannot limit device '%s': it is not a block device", rates[i].device);
-		(*ret)[(*ret_n)++] = (struct spec_throttle_device){.major = major(st.st_rdev), .minor = minor(st.st_rdev),
+			return err_set(e, ENOTBLK,
+				"cannot limit device '%s': it is not a block device",
+				rates[i].device);
+		(*ret)[(*ret_n)++] = (struct spec_throttle_device){.major = major(st.st_rdev),
+			.minor = minor(st.st_rdev),
 			/* 0 is "no limit" in v1; the engine writes "max" for it on v2. */
 			.rate = rates[i].rate == UINT64_MAX ? 0 : rates[i].rate};
 	}
@@ -285,7 +315,8 @@ static int limit_io(const struct jail_limits *l, struct spec_resources *r, struc
 {
 	struct spec_block_io *b;
 
-	if (!l->has_io_weight && !l->n_read_bps && !l->n_write_bps && !l->n_read_iops && !l->n_write_iops)
+	if (!l->has_io_weight && !l->n_read_bps && !l->n_write_bps && !l->n_read_iops &&
+		!l->n_write_iops)
 		return 0;
 	b = r->block_io = mem_new(sizeof(*b));
 	if (l->has_io_weight) {
@@ -296,12 +327,14 @@ static int limit_io(const struct jail_limits *l, struct spec_resources *r, struc
 	if (limit_rates(l->read_bps, l->n_read_bps, &b->read_bps, &b->n_read_bps, e) < 0 ||
 		limit_rates(l->write_bps, l->n_write_bps, &b->write_bps, &b->n_write_bps, e) < 0 ||
 		limit_rates(l->read_iops, l->n_read_iops, &b->read_iops, &b->n_read_iops, e) < 0 ||
-		limit_rates(l->write_iops, l->n_write_iops, &b->write_iops, &b->n_write_iops, e) < 0)
+		limit_rates(l->write_iops, l->n_write_iops, &b->write_iops, &b->n_write_iops, e) <
+			0)
 		return -e->code;
 	return 0;
 }
 
-int compose_limits(const struct jail_limits *l, bool defaults, struct spec_resources *ret, struct err *e)
+int compose_limits(
+	const struct jail_limits *l, bool defaults, struct spec_resources *ret, struct err *e)
 {
 	limit_memory(l, defaults, ret);
 	limit_cpu(l, defaults, ret);
@@ -338,14 +371,18 @@ static uint64_t caps_of(const struct jail_def *def)
 	for (int i = 0; spec_capability_names[i]; i++)
 		all |= 1ull << i;
 	for (size_t i = 0; i < def->cap_drop.n; i++)
-		caps = !strcasecmp(def->cap_drop.v[i], "all") ? 0 : caps & ~(1ull << cap_number(def->cap_drop.v[i]));
+		caps = !strcasecmp(def->cap_drop.v[i], "all")
+			       ? 0
+			       : caps & ~(1ull << cap_number(def->cap_drop.v[i]));
 	for (size_t i = 0; i < def->cap_add.n; i++)
-		caps |= !strcasecmp(def->cap_add.v[i], "all") ? all : 1ull << cap_number(def->cap_add.v[i]);
+		caps |= !strcasecmp(def->cap_add.v[i], "all")
+				? all
+				: 1ull << cap_number(def->cap_add.v[i]);
 	return caps;
 }
 
 /* A user that is not root holds nothing; the set it could never regain is still the jail's. */
-void compose_caps(const struct jail_def *def, struct spec_process *p)
+static void compose_caps(const struct jail_def *def, struct spec_process *p)
 {
 	struct spec_capabilities *c = mem_new(sizeof(*c));
 	uint64_t caps = caps_of(def);
@@ -356,8 +393,8 @@ void compose_caps(const struct jail_def *def, struct spec_process *p)
 	p->capabilities = c;
 }
 
-static int find_user(const struct jail_def *def, const char *root, const char *layer, struct spec_process *p,
-	char **ret_home, struct err *e)
+static int find_user(const struct jail_def *def, const char *root, const char *layer,
+	struct spec_process *p, char **ret_home, struct err *e)
 {
 	AUTO_FREE char *upper = layer ? str_fmt("%s/upper", layer) : NULL;
 	AUTO_FD int top = -1;
@@ -366,7 +403,8 @@ static int find_user(const struct jail_def *def, const char *root, const char *l
 
 	if (!def->user)
 		return 0;
-	/* What was changed inside lies in the layer; a whiteout or a symlink there finds nothing. */
+	/* What was changed inside lies in the layer; a whiteout or a symlink there finds nothing.
+	 */
 	top = upper ? open(upper, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
 	if (top >= 0) {
 		AUTO_FD int passwd = path_try(top, "etc/passwd", O_PATH, PATH_IN_ROOT);
@@ -393,8 +431,8 @@ static void add_env(const struct jail_def *def, const char *home, struct spec_pr
 		strv_setenv(&p->env, "TERM", term && *term && strlen(term) < 64 ? term : "xterm");
 }
 
-static int make_process(const struct jail_env *env, const struct jail_def *def, bool root_inside, struct composed *c,
-	struct err *e)
+static int make_process(const struct jail_env *env, const struct jail_def *def, bool root_inside,
+	struct composed *c, struct err *e)
 {
 	struct spec_process *p = c->spec.process = mem_new(sizeof(*p));
 	AUTO_FREE char *home = NULL;
@@ -405,9 +443,11 @@ static int make_process(const struct jail_env *env, const struct jail_def *def, 
 	}
 	if (find_user(def, c->root, c->layer, p, &home, e) < 0)
 		return err_prefix(e, "cannot run as user '%s'", def->user);
-	if (!root_inside && (p->user.uid != env->uid || p->user.gid != env->gid || p->user.n_additional_gids))
+	if (!root_inside &&
+		(p->user.uid != env->uid || p->user.gid != env->gid || p->user.n_additional_gids))
 		return err_set(e, EPERM,
-			"cannot run as user '%s': this host gives you no other ids than your own; add a line for you to /etc/subuid and /etc/subgid",
+			"cannot run as user '%s': this host gives you no other ids than your own; "
+			"add a line for you to /etc/subuid and /etc/subgid",
 			def->user);
 	p->terminal = def->terminal;
 	strv_copy(&p->args, &def->args);
@@ -416,7 +456,20 @@ static int make_process(const struct jail_env *env, const struct jail_def *def, 
 	compose_caps(def, p);
 	add_rlimits(&def->limits, p);
 	p->no_new_privileges = true;
+	/* Where the host runs out of memory, it is to take a jail before anything of its own. */
+	p->has_oom_score_adj = true;
+	p->oom_score_adj = JAIL_OOM_SCORE;
 	return 0;
+}
+
+/*
+ * A second stop behind the filter: inside there is room for no further user namespace, and
+ * without one no process holds the capability for the other kinds.
+ */
+static void forbid_namespaces(const struct jail_def *def, struct spec *spec)
+{
+	if (!strv_has(&def->allow, "userns"))
+		strmap_set(&spec->linux.sysctl, "user.max_user_namespaces", "0");
 }
 
 /* ---- seccomp ---- */
@@ -425,15 +478,16 @@ static int load_profile(const char *path, struct spec_seccomp *ret, struct err *
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	AUTO_BUF struct buf b = {0};
-	int r = fd < 0 ? err_sys(e, "cannot open seccomp profile '%s'", path) :
-			 file_read_fd(fd, path, PROFILE_BYTES_MAX, &b, e);
+	int r = fd < 0 ? err_sys(e, "cannot open seccomp profile '%s'", path)
+		       : file_read_fd(fd, path, PROFILE_BYTES_MAX, &b, e);
 
 	if (!r)
 		r = json_read_text(&spec_seccomp_table, b.p, b.n, NULL, ret, e);
 	return r < 0 ? err_prefix(e, "seccomp profile '%s'", path) : 0;
 }
 
-static int make_filter(const struct jail_env *env, const struct jail_def *def, struct composed *c, struct err *e)
+static int make_filter(
+	const struct jail_env *env, const struct jail_def *def, struct composed *c, struct err *e)
 {
 	struct spec_seccomp *p;
 	int r = 0;
@@ -461,8 +515,8 @@ static int make_filter(const struct jail_env *env, const struct jail_def *def, s
 
 /* ---- all of it ---- */
 
-static int make_root(const struct jail_env *env, const struct jail_def *def, const char *layer_path, struct composed *c,
-	struct err *e)
+static int make_root(const struct jail_env *env, const struct jail_def *def, const char *layer_path,
+	struct composed *c, struct err *e)
 {
 	struct stat st;
 
@@ -471,8 +525,8 @@ static int make_root(const struct jail_env *env, const struct jail_def *def, con
 	if (stat(c->root, &st) < 0)
 		return err_sys(e, "cannot use '%s' as the root", c->root);
 	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ENOTDIR, "cannot use '%s' as the root: it is not a directory", c->root);
-	c->opts.root = c->root;
+		return err_set(
+			e, ENOTDIR, "cannot use '%s' as the root: it is not a directory", c->root);
 	c->opts.map_root = env->root;
 	if (!def->root.rw) {
 		c->overlay.layer = c->layer;
@@ -482,13 +536,14 @@ static int make_root(const struct jail_env *env, const struct jail_def *def, con
 	return 0;
 }
 
-static int make_mounts(const struct jail_env *env, const struct jail_def *def, const char *hostname, const char *run_path,
-	bool has_tty_gid, struct composed *c, struct err *e)
+static int make_mounts(const struct jail_env *env, const struct jail_def *def, const char *hostname,
+	const char *run_path, bool has_tty_gid, struct composed *c, struct err *e)
 {
 	add_standard_mounts(def, &c->spec, has_tty_gid);
-	if (def->root.kind == JAIL_ROOT_HOST && compose_host_root(env, def, &c->spec, e) < 0)
+	if (def->root.kind == JAIL_ROOT_HOST &&
+		compose_host_root(env, def, run_path, &c->spec, &c->root, e) < 0)
 		return -e->code;
-	if (add_generated(hostname, run_path, c->root, &c->spec, e) < 0)
+	if (add_generated(env, hostname, run_path, c->root, &c->spec, e) < 0)
 		return -e->code;
 	for (size_t i = 0; i < def->n_tmpfs; i++)
 		add_tmpfs(&def->tmpfs[i], &c->spec);
@@ -509,8 +564,8 @@ static int make_mounts(const struct jail_env *env, const struct jail_def *def, c
 	return 0;
 }
 
-static int build(const struct jail_env *env, const char *name, const struct jail_def *def, const char *run_path,
-	const char *layer_path, struct composed *c, struct err *e)
+static int build(const struct jail_env *env, const char *name, const struct jail_def *def,
+	const char *run_path, const char *layer_path, struct composed *c, struct err *e)
 {
 	struct spec *spec = &c->spec;
 	const char *hostname = def->hostname ? def->hostname : name;
@@ -528,11 +583,14 @@ static int build(const struct jail_env *env, const char *name, const struct jail
 		ids_user_map(spec, env->uid, env->gid, &root_inside);
 	if (wants_device_rules(def))
 		add_device_rules(c->resources);
-	if (make_root(env, def, layer_path, c, e) < 0 || compose_limits(&def->limits, true, c->resources, e) < 0 ||
+	if (make_root(env, def, layer_path, c, e) < 0 ||
+		compose_limits(&def->limits, true, c->resources, e) < 0 ||
 		make_mounts(env, def, hostname, run_path, root_inside, c, e) < 0 ||
 		make_process(env, def, root_inside, c, e) < 0 || make_filter(env, def, c, e) < 0)
 		return -e->code;
+	forbid_namespaces(def, spec);
 	c->opts.spec = spec;
+	c->opts.root = c->root;
 	c->opts.filter = c->has_filter ? &c->filter : NULL;
 	c->opts.stdio[0] = c->opts.stdio[1] = c->opts.stdio[2] = -1;
 	c->opts.start_socket_fd = -1;
@@ -551,8 +609,8 @@ static int build(const struct jail_env *env, const char *name, const struct jail
 	return 0;
 }
 
-int compose(const struct jail_env *env, const char *name, const struct jail_def *def, const char *run_path,
-	const char *layer_path, struct composed *ret, struct err *e)
+int compose(const struct jail_env *env, const char *name, const struct jail_def *def,
+	const char *run_path, const char *layer_path, struct composed *ret, struct err *e)
 {
 	int r = build(env, name, def, run_path, layer_path, ret, e);
 

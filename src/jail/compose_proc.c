@@ -13,8 +13,9 @@
 #include "base/file.h"
 #include "jail/compose.h"
 
-static const char *const shown[] = {"cpuinfo", "meminfo", "stat", "uptime", "loadavg", "version", "filesystems",
-	"mounts", "net", "sys", "swaps", "vmstat", "cgroups", "sysvipc", "self", "thread-self"};
+static const char *const shown[] = {"cpuinfo", "meminfo", "stat", "uptime", "loadavg", "version",
+	"filesystems", "mounts", "net", "sys", "swaps", "vmstat", "cgroups", "sysvipc", "self",
+	"thread-self"};
 
 static bool is_shown(const char *name)
 {

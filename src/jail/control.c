@@ -30,13 +30,16 @@ static int ask(struct jail_env *env, const char *which, const struct msg *m, str
 
 static void receive_timeout(int sock, uint64_t ms)
 {
-	const struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	const struct timeval tv = {
+		.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 
 	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 }
 
-/* The supervisor itself hangs or is stopped: without it the jail is an orphan, and that can be repaired. */
-static int end_supervisor(struct jail_env *env, const char *which, struct idx_record *rec, struct err *e)
+/* The supervisor itself hangs or is stopped: without it the jail is an orphan, and that can be
+ * repaired. */
+static int end_supervisor(
+	struct jail_env *env, const char *which, struct idx_record *rec, struct err *e)
 {
 	pid_t pid = (pid_t)(rec->owner & 0x3fffffff);
 	AUTO_FD int pidfd = proc_pidfd(pid);
@@ -48,7 +51,9 @@ static int end_supervisor(struct jail_env *env, const char *which, struct idx_re
 	/* Still the owner while we hold a descriptor of it: the number is not another's by now. */
 	if (pidfd >= 0 && now.jid == rec->jid && now.owner == rec->owner) {
 		proc_signal(pidfd, SIGKILL);
-		for (int i = 0; i < 1000 && find_slot(env, which, &slot, &now, e) == 0 && now.owner == rec->owner; i++)
+		for (int i = 0; i < 1000 && find_slot(env, which, &slot, &now, e) == 0 &&
+				now.owner == rec->owner;
+			i++)
 			usleep(5000);
 	}
 	if (hold_slot(env, which, &slot, &now, e) < 0)
@@ -57,9 +62,13 @@ static int end_supervisor(struct jail_env *env, const char *which, struct idx_re
 	return 0;
 }
 
-int jail_stop(struct jail_env *env, const char *which, const struct jail_stop_opts *o, struct err *e)
+int jail_stop(
+	struct jail_env *env, const char *which, const struct jail_stop_opts *o, struct err *e)
 {
-	const struct msg m = {.kind = MSG_STOP, .value = o->signal, .time_ms = o->timeout_ms, .flag = o->has_timeout_ms};
+	const struct msg m = {.kind = MSG_STOP,
+		.value = o->signal,
+		.time_ms = o->timeout_ms,
+		.flag = o->has_timeout_ms};
 	struct jail_def def = JAIL_DEF_INIT;
 	uint64_t patience = o->timeout_ms;
 	struct idx_record rec;
@@ -72,7 +81,8 @@ int jail_stop(struct jail_env *env, const char *which, const struct jail_stop_op
 		return sock;
 	if (!o->has_timeout_ms) {
 		patience = 10000;
-		if (!(rec.flags & IDX_EPHEMERAL) && def_read(env, rec.name, &def, &none) == 0 && def.has_stop_timeout_ms)
+		if (!(rec.flags & IDX_EPHEMERAL) && def_read(env, rec.name, &def, &none) == 0 &&
+			def.has_stop_timeout_ms)
 			patience = def.stop_timeout_ms;
 		jail_def_release(&def);
 	}
@@ -101,7 +111,8 @@ int jail_resume(struct jail_env *env, const char *which, struct err *e)
 	return ask(env, which, &(struct msg){.kind = MSG_RESUME}, e);
 }
 
-int jail_restart(struct jail_env *env, const char *which, const struct jail_stop_opts *o, struct err *e)
+int jail_restart(
+	struct jail_env *env, const char *which, const struct jail_stop_opts *o, struct err *e)
 {
 	static const struct jail_start_opts plain;
 	struct idx_record rec;
@@ -111,7 +122,9 @@ int jail_restart(struct jail_env *env, const char *which, const struct jail_stop
 	if (find_slot(env, which, &slot, &rec, e) < 0)
 		return -e->code;
 	if (rec.flags & IDX_EPHEMERAL)
-		return err_set(e, EOPNOTSUPP, "cannot restart jail '%s': it is of 'jail run' and goes when it ends; use create",
+		return err_set(e, EOPNOTSUPP,
+			"cannot restart jail '%s': it is of 'jail run' and goes when it ends; use "
+			"create",
 			rec.name);
 	r = jail_stop(env, rec.name, o, e);
 	if (r < 0 && r != -ESRCH)
@@ -127,7 +140,8 @@ static int ended(const struct idx_record *rec, int *ret_exit_code)
 	return 0;
 }
 
-int jail_wait(struct jail_env *env, const char *which, uint64_t timeout_ms, int *ret_exit_code, struct err *e)
+int jail_wait(struct jail_env *env, const char *which, uint64_t timeout_ms, int *ret_exit_code,
+	struct err *e)
 {
 	const struct msg m = {.kind = MSG_WAIT};
 	struct idx_record rec;
@@ -148,8 +162,9 @@ int jail_wait(struct jail_env *env, const char *which, uint64_t timeout_ms, int 
 		return err_set(e, ETIMEDOUT, "jail '%s' still runs", rec.name);
 	if (r == -EPIPE) {
 		*ret_exit_code = 137;
-		return hold_slot(env, rec.name, &slot, &rec, e) < 0 ? (e->code == ENOENT ? 0 : -e->code) :
-								      (idx_slot_unlock(env->index, slot), ended(&rec, ret_exit_code));
+		return hold_slot(env, rec.name, &slot, &rec, e) < 0
+			       ? (e->code == ENOENT ? 0 : -e->code)
+			       : (idx_slot_unlock(env->index, slot), ended(&rec, ret_exit_code));
 	}
 	if (r < 0)
 		return r;
@@ -159,15 +174,16 @@ int jail_wait(struct jail_env *env, const char *which, uint64_t timeout_ms, int 
 
 /* ---- set ---- */
 
-#define MERGE_VALUE(member)                        \
-	do {                                       \
-		if (l->has_##member) {             \
-			to->member = l->member;    \
-			to->has_##member = true;   \
-		}                                  \
+#define MERGE_VALUE(member)                                                                        \
+	do {                                                                                       \
+		if (l->has_##member) {                                                             \
+			to->member = l->member;                                                    \
+			to->has_##member = true;                                                   \
+		}                                                                                  \
 	} while (0)
 
-static void merge_rates(struct jail_io_rate **to, size_t *n_to, const struct jail_io_rate *from, size_t n_from)
+static void merge_rates(
+	struct jail_io_rate **to, size_t *n_to, const struct jail_io_rate *from, size_t n_from)
 {
 	for (size_t i = 0; i < n_from; i++) {
 		size_t k = 0, cap = *n_to;
@@ -205,7 +221,8 @@ void limits_merge(struct jail_limits *to, const struct jail_limits *l)
 		while (k < to->n_rlimits && to->rlimits[k].type != l->rlimits[i].type)
 			k++;
 		if (k == to->n_rlimits) {
-			to->rlimits = mem_grow(to->rlimits, &cap, to->n_rlimits + 1, sizeof(*to->rlimits));
+			to->rlimits = mem_grow(
+				to->rlimits, &cap, to->n_rlimits + 1, sizeof(*to->rlimits));
 			to->n_rlimits++;
 		}
 		to->rlimits[k] = l->rlimits[i];
@@ -214,11 +231,13 @@ void limits_merge(struct jail_limits *to, const struct jail_limits *l)
 
 static bool changes_group(const struct jail_limits *l)
 {
-	return l->has_memory_bytes || l->has_swap_bytes || l->has_pids || l->has_cpu_weight || l->has_cpu_milli ||
-	       l->has_io_weight || l->cpus || l->mems || l->n_read_bps || l->n_write_bps || l->n_read_iops || l->n_write_iops;
+	return l->has_memory_bytes || l->has_swap_bytes || l->has_pids || l->has_cpu_weight ||
+	       l->has_cpu_milli || l->has_io_weight || l->cpus || l->mems || l->n_read_bps ||
+	       l->n_write_bps || l->n_read_iops || l->n_write_iops;
 }
 
-static int set_live(struct jail_env *env, const struct idx_record *rec, const struct jail_limits *l, struct err *e)
+static int set_live(struct jail_env *env, const struct idx_record *rec, const struct jail_limits *l,
+	struct err *e)
 {
 	AUTO_FREE char *path = env_cgroup(env, rec->name);
 	struct iso_cgroup cg = ISO_CGROUP_INIT;
@@ -228,7 +247,9 @@ static int set_live(struct jail_env *env, const struct idx_record *rec, const st
 	if (!r && changes_group(l)) {
 		r = iso_cgroup_open(path, &cg, e);
 		if (r == -ENOENT)
-			r = err_set(e, EOPNOTSUPP, "cannot change the limits of jail '%s' while it runs: it has no control group",
+			r = err_set(e, EOPNOTSUPP,
+				"cannot change the limits of jail '%s' while it runs: it has no "
+				"control group",
 				rec->name);
 		if (!r)
 			r = iso_cgroup_update(&cg, &res, e);
@@ -241,7 +262,8 @@ static int set_live(struct jail_env *env, const struct idx_record *rec, const st
 }
 
 /* As it was before: also what was absent then, whose default it gets back. */
-static void set_back(struct jail_env *env, const struct idx_record *rec, const struct jail_limits *old)
+static void set_back(
+	struct jail_env *env, const struct idx_record *rec, const struct jail_limits *old)
 {
 	struct spec_resources res = {0};
 	AUTO_FREE char *path = env_cgroup(env, rec->name);
@@ -273,8 +295,10 @@ int jail_set(struct jail_env *env, const char *which, const struct jail_limits *
 		json_copy(&jail_limits_table, &live, l);
 		/* The kernel's swap limit is the sum: with one of them the other is written too. */
 		if (kept && (l->has_memory_bytes || l->has_swap_bytes)) {
-			live.memory_bytes = def.limits.memory_bytes, live.has_memory_bytes = def.limits.has_memory_bytes;
-			live.swap_bytes = def.limits.swap_bytes, live.has_swap_bytes = def.limits.has_swap_bytes;
+			live.memory_bytes = def.limits.memory_bytes,
+			live.has_memory_bytes = def.limits.has_memory_bytes;
+			live.swap_bytes = def.limits.swap_bytes,
+			live.has_swap_bytes = def.limits.has_swap_bytes;
 		}
 		r = is_up(&rec) ? set_live(env, &rec, &live, e) : 0;
 		if (!r && kept)

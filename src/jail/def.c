@@ -17,7 +17,7 @@ static const char *const restarts[] = {"no", "on-failure", "always", NULL};
 static const char *const tiers[] = {"jail", "auto", "vm", NULL};
 static const char *const sys_modes[] = {"none", "ro", NULL};
 
-#define F JSON_FIELD
+#define F                    JSON_FIELD
 #define STRICT(type, fields) JSON_TABLE(type, fields, .flags = JSON_STRICT)
 
 static const struct json_field root_fields[] = {
@@ -30,7 +30,8 @@ static const struct json_table root_table = STRICT(struct jail_root, root_fields
 
 static const struct json_field volume_fields[] = {
 	F(struct jail_volume, source, "source", JSON_STR, .flags = JSON_REQUIRED | JSON_ABSOLUTE),
-	F(struct jail_volume, destination, "destination", JSON_STR, .flags = JSON_REQUIRED | JSON_ABSOLUTE),
+	F(struct jail_volume, destination, "destination", JSON_STR,
+		.flags = JSON_REQUIRED | JSON_ABSOLUTE),
 	F(struct jail_volume, ro, "ro", JSON_BOOL),
 	F(struct jail_volume, dev, "dev", JSON_BOOL),
 	F(struct jail_volume, suid, "suid", JSON_BOOL),
@@ -40,7 +41,8 @@ static const struct json_field volume_fields[] = {
 static const struct json_table volume_table = STRICT(struct jail_volume, volume_fields);
 
 static const struct json_field tmpfs_fields[] = {
-	F(struct jail_tmpfs, destination, "destination", JSON_STR, .flags = JSON_REQUIRED | JSON_ABSOLUTE),
+	F(struct jail_tmpfs, destination, "destination", JSON_STR,
+		.flags = JSON_REQUIRED | JSON_ABSOLUTE),
 	F(struct jail_tmpfs, size_bytes, "size", JSON_U64),
 	F(struct jail_tmpfs, mode, "mode", JSON_U32, .min = 0, .max = 07777),
 	F(struct jail_tmpfs, exec, "exec", JSON_BOOL),
@@ -55,7 +57,8 @@ static const struct json_field device_fields[] = {
 static const struct json_table device_table = STRICT(struct jail_device, device_fields);
 
 static const struct json_field rlimit_fields[] = {
-	F(struct jail_rlimit, type, "type", JSON_ENUM, .names = spec_rlimit_names, .flags = JSON_REQUIRED),
+	F(struct jail_rlimit, type, "type", JSON_ENUM, .names = spec_rlimit_names,
+		.flags = JSON_REQUIRED),
 	F(struct jail_rlimit, soft, "soft", JSON_U64, .flags = JSON_REQUIRED),
 	F(struct jail_rlimit, hard, "hard", JSON_U64, .flags = JSON_REQUIRED),
 };
@@ -68,7 +71,8 @@ static const struct json_field io_fields[] = {
 static const struct json_table io_table = STRICT(struct jail_io_rate, io_fields);
 
 #define L(member, key) JSON_FIELD_HAS(struct jail_limits, member, key, JSON_U64)
-#define IO(member, key) JSON_FIELD_ARRAY(struct jail_limits, member, key, JSON_ARRAY, .table = &io_table)
+#define IO(member, key)                                                                            \
+	JSON_FIELD_ARRAY(struct jail_limits, member, key, JSON_ARRAY, .table = &io_table)
 static const struct json_field limits_fields[] = {
 	L(memory_bytes, "memory"),
 	L(swap_bytes, "swap"),
@@ -83,7 +87,8 @@ static const struct json_field limits_fields[] = {
 	IO(write_bps, "writeBps"),
 	IO(read_iops, "readIops"),
 	IO(write_iops, "writeIops"),
-	JSON_FIELD_ARRAY(struct jail_limits, rlimits, "rlimits", JSON_ARRAY, .table = &rlimit_table),
+	JSON_FIELD_ARRAY(
+		struct jail_limits, rlimits, "rlimits", JSON_ARRAY, .table = &rlimit_table),
 };
 #undef IO
 #undef L
@@ -98,7 +103,8 @@ static const struct json_field restart_fields[] = {
 	F(struct restart_part, max_retries, "maxRetries", JSON_U64),
 };
 static const struct json_table restart_table = STRICT(struct restart_part, restart_fields);
-_Static_assert(sizeof(struct restart_part) == sizeof(((struct jail_def *)0)->restart), "same layout");
+_Static_assert(
+	sizeof(struct restart_part) == sizeof(((struct jail_def *)0)->restart), "same layout");
 
 struct log_part {
 	bool none;
@@ -122,7 +128,7 @@ static const struct json_field made_fields[] = {
 static const struct json_table made_table = STRICT(struct jail_made, made_fields);
 
 #define D(member, key, kind, ...) F(struct jail_def, member, key, kind, ##__VA_ARGS__)
-#define A(member, key, t) JSON_FIELD_ARRAY(struct jail_def, member, key, JSON_ARRAY, .table = &t)
+#define A(member, key, t)         JSON_FIELD_ARRAY(struct jail_def, member, key, JSON_ARRAY, .table = &t)
 static const struct json_field def_fields[] = {
 	D(version, "version", JSON_U32, .flags = JSON_REQUIRED, .min = 1, .max = 1000),
 	D(root, "root", JSON_OBJECT, .table = &root_table),
@@ -158,7 +164,8 @@ static const struct json_field def_fields[] = {
 #undef D
 const struct json_table jail_def_table = STRICT(struct jail_def, def_fields);
 
-static const struct json_limits def_limits = {.max_bytes = DEF_BYTES_MAX, .max_depth = 8, .max_items = 4096};
+static const struct json_limits def_limits = {
+	.max_bytes = DEF_BYTES_MAX, .max_depth = 8, .max_items = 4096};
 
 int jail_def_load(const char *text, size_t n, struct jail_def *ret, struct err *e)
 {
@@ -168,7 +175,9 @@ int jail_def_load(const char *text, size_t n, struct jail_def *ret, struct err *
 	if (r < 0)
 		return r;
 	if (def.version != 1) {
-		r = err_set(e, EINVAL, "version %u of the definition is newer than this program knows", def.version);
+		r = err_set(e, EINVAL,
+			"version %u of the definition is newer than this program knows",
+			def.version);
 		jail_def_release(&def);
 		return r;
 	}
@@ -218,13 +227,14 @@ int def_read(const struct jail_env *env, const char *name, struct jail_def *ret,
 	if (r >= 0)
 		return 0;
 	err_prefix(e, "the definition of jail '%s' is damaged", name);
-	err_hint(e, "mend '%s/jails/%s/" DEF_FILE "', or remove the jail with 'jail destroy %s'", env->state_dir, name,
-		name);
+	err_hint(e, "mend '%s/jails/%s/" DEF_FILE "', or remove the jail with 'jail destroy %s'",
+		env->state_dir, name, name);
 	e->code = EUCLEAN;
 	return -EUCLEAN;
 }
 
-int def_write(const struct jail_env *env, const char *name, const struct jail_def *def, struct err *e)
+int def_write(
+	const struct jail_env *env, const char *name, const struct jail_def *def, struct err *e)
 {
 	AUTO_FREE char *text = jail_def_print(def, JSON_PRETTY);
 	AUTO_FREE char *line = str_fmt("%s\n", text);

@@ -34,7 +34,8 @@ static int absolute(const char *what, const char *path, char **ret, struct err *
 		return 0;
 	}
 	if (path[0] != '.' && !strchr(path, '/'))
-		return err_set(e, EINVAL, "%s '%s' is neither an absolute path nor one that starts with './'", what,
+		return err_set(e, EINVAL,
+			"%s '%s' is neither an absolute path nor one that starts with './'", what,
 			path);
 	cwd = get_current_dir_name();
 	if (!cwd)
@@ -48,7 +49,8 @@ static int absolute(const char *what, const char *path, char **ret, struct err *
 static int inside(const char *what, const char *path, char **ret, struct err *e)
 {
 	if (*path != '/')
-		return err_set(e, EINVAL, "%s '%s' is not an absolute path in the jail", what, path);
+		return err_set(
+			e, EINVAL, "%s '%s' is not an absolute path in the jail", what, path);
 	*ret = path_clean(path);
 	return 0;
 }
@@ -59,7 +61,8 @@ struct word {
 	bool value;
 };
 
-static int set_words(const struct word *words, size_t n, void *obj, char *list, const char *text, struct err *e)
+static int set_words(
+	const struct word *words, size_t n, void *obj, char *list, const char *text, struct err *e)
 {
 	char *save = NULL;
 
@@ -69,7 +72,8 @@ static int set_words(const struct word *words, size_t n, void *obj, char *list, 
 		while (i < n && strcmp(words[i].name, w))
 			i++;
 		if (i == n)
-			return err_set(e, EINVAL, "volume '%s': '%s' is not one of ro, rw, noexec, dev, suid, nomap",
+			return err_set(e, EINVAL,
+				"volume '%s': '%s' is not one of ro, rw, noexec, dev, suid, nomap",
 				text, w);
 		if (words[i].offset != SIZE_MAX)
 			*(bool *)((char *)obj + words[i].offset) = words[i].value;
@@ -94,7 +98,8 @@ int jail_def_add_volume(struct jail_def *def, const char *text, struct err *e)
 
 	split(text, ':', 3, &part);
 	if (part.n < 2)
-		return err_set(e, EINVAL, "volume '%s' is not of the form SOURCE:DESTINATION[:ro,...]", text);
+		return err_set(e, EINVAL,
+			"volume '%s' is not of the form SOURCE:DESTINATION[:ro,...]", text);
 	r = absolute("source of the volume", part.v[0], &v.source, e);
 	if (!r)
 		r = inside("destination of the volume", part.v[1], &v.destination, e);
@@ -125,7 +130,8 @@ static int tmpfs_option(struct jail_tmpfs *t, const char *o, const char *text, s
 	if (!strcmp(o, "exec"))
 		t->exec = true;
 	else
-		return err_set(e, EINVAL, "tmpfs '%s': '%s' is not one of size=SIZE, mode=MODE, exec", text, o);
+		return err_set(e, EINVAL,
+			"tmpfs '%s': '%s' is not one of size=SIZE, mode=MODE, exec", text, o);
 	return 0;
 }
 
@@ -185,7 +191,8 @@ int jail_def_set_restart(struct jail_def *def, const char *text, struct err *e)
 			return err_prefix(e, "restart policy '%s'", text);
 		def->restart.policy = JAIL_RESTART_ON_FAILURE;
 	} else {
-		return err_set(e, EINVAL, "restart policy '%s' is not one of no, on-failure[:N], always", text);
+		return err_set(e, EINVAL,
+			"restart policy '%s' is not one of no, on-failure[:N], always", text);
 	}
 	def->restart.max_retries = max;
 	return 0;
@@ -225,7 +232,8 @@ int jail_def_set_log(struct jail_def *def, const char *text, struct err *e)
 		return 0;
 	}
 	split(text, ':', 2, &part);
-	if (parse_size(part.v[0], &bytes, e) < 0 || (part.n > 1 && parse_u64(part.v[1], 1, 100, &files, e) < 0))
+	if (parse_size(part.v[0], &bytes, e) < 0 ||
+		(part.n > 1 && parse_u64(part.v[1], 1, 100, &files, e) < 0))
 		return err_prefix(e, "log '%s' is not of the form none or SIZE[:FILES]", text);
 	def->log.none = false;
 	def->log.max_bytes = bytes;
@@ -250,10 +258,13 @@ int jail_limits_add_rlimit(struct jail_limits *l, const char *text, struct err *
 
 	split(text, '=', 2, &part);
 	for (int i = 0; spec_rlimit_names[i]; i++) /* "RLIMIT_NOFILE" or "nofile" */
-		if (!strcasecmp(part.v[0], spec_rlimit_names[i]) || !strcasecmp(part.v[0], spec_rlimit_names[i] + 7))
+		if (!strcasecmp(part.v[0], spec_rlimit_names[i]) ||
+			!strcasecmp(part.v[0], spec_rlimit_names[i] + 7))
 			v.type = i;
 	if (v.type < 0 || part.n < 2)
-		return err_set(e, EINVAL, "limit '%s' is not of the form NAME=SOFT[:HARD], such as nofile=1024:4096", text);
+		return err_set(e, EINVAL,
+			"limit '%s' is not of the form NAME=SOFT[:HARD], such as nofile=1024:4096",
+			text);
 	split(part.v[1], ':', 2, &values);
 	if (limit_value(values.v[0], &v.soft, e) < 0 ||
 		limit_value(values.v[values.n - 1], &v.hard, e) < 0)
@@ -285,7 +296,9 @@ int jail_limits_add_io(struct jail_limits *l, const char *which, const char *tex
 
 	split(text, ':', 2, &part);
 	if (part.n < 2 || part.v[0][0] != '/')
-		return err_set(e, EINVAL, "%s '%s' is not of the form DEVICE:RATE, such as /dev/vda:10M", which, text);
+		return err_set(e, EINVAL,
+			"%s '%s' is not of the form DEVICE:RATE, such as /dev/vda:10M", which,
+			text);
 	if (parse_size(part.v[1], &rate.rate, e) < 0)
 		return err_prefix(e, "%s '%s'", which, text);
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
@@ -298,5 +311,6 @@ int jail_limits_add_io(struct jail_limits *l, const char *which, const char *tex
 		(*lists[i].list)[(*lists[i].n)++] = rate;
 		return 0;
 	}
-	return err_set(e, EINVAL, "'%s' is not one of read-bps, write-bps, read-iops, write-iops", which);
+	return err_set(
+		e, EINVAL, "'%s' is not one of read-bps, write-bps, read-iops, write-iops", which);
 }

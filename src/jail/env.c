@@ -53,10 +53,13 @@ static int open_own_dir(const char *path, const char *what, struct err *e)
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, "cannot examine '%s'", path);
 	if (st.st_uid != geteuid())
-		return err_set(e, EPERM, "cannot use the %s directory '%s': it belongs to user %u, not to %u",
-			what, path, st.st_uid, geteuid());
+		return err_set(e, EPERM,
+			"cannot use the %s directory '%s': it belongs to user %u, not to %u", what,
+			path, st.st_uid, geteuid());
 	if (st.st_mode & 022)
-		return err_set(e, EPERM, "cannot use the %s directory '%s': others may write it (mode %04o); chmod go-w it",
+		return err_set(e, EPERM,
+			"cannot use the %s directory '%s': others may write it (mode %04o); chmod "
+			"go-w it",
 			what, path, st.st_mode & 07777);
 	return fd_take(&fd);
 }
@@ -79,7 +82,9 @@ static int user_dirs(struct jail_env *env, struct err *e)
 		   *run = dir_from_env("XDG_RUNTIME_DIR"), *conf = dir_from_env("XDG_CONFIG_HOME");
 
 	if (!home && (!data || !conf))
-		return err_set(e, ENOENT, "cannot tell where to keep jails: HOME is not set; set HOME or XDG_DATA_HOME");
+		return err_set(e, ENOENT,
+			"cannot tell where to keep jails: HOME is not set; set HOME or "
+			"XDG_DATA_HOME");
 	env->state_dir = data ? str_fmt("%s/jail", data) : str_fmt("%s/.local/share/jail", home);
 	env->conf_dir = conf ? str_fmt("%s/jail", conf) : str_fmt("%s/.config/jail", home);
 	/* Without a runtime directory the state lies on disk; the boot id in the index dates it. */
@@ -125,7 +130,8 @@ static void name_cgroup_base(struct jail_env *env)
 	}
 	for (const char *p = env->run_dir; *p; p++)
 		h = (h ^ (unsigned char)*p) * 16777619u;
-	snprintf(env->cgroup_base, sizeof(env->cgroup_base), "%u-%08x~", env->uid, h); /* no name has a '~' */
+	snprintf(env->cgroup_base, sizeof(env->cgroup_base), "%u-%08x~", env->uid,
+		h); /* no name has a '~' */
 }
 
 int jail_env_open(struct jail_env *ret, struct err *e)
@@ -135,7 +141,8 @@ int jail_env_open(struct jail_env *ret, struct err *e)
 	env.uid = geteuid();
 	env.gid = getegid();
 	env.root = !env.uid;
-	if (choose_dirs(&env, e) < 0 || (env.state_fd = open_own_dir(env.state_dir, "state", e)) < 0 ||
+	if (choose_dirs(&env, e) < 0 ||
+		(env.state_fd = open_own_dir(env.state_dir, "state", e)) < 0 ||
 		(env.run_fd = open_own_dir(env.run_dir, "run", e)) < 0 ||
 		(env.jails_fd = open_below(env.state_fd, "jails", e)) < 0)
 		goto fail;
@@ -175,7 +182,9 @@ int env_run_dir(const struct jail_env *env, const char *name, struct err *e)
 
 	snprintf(path, sizeof(path), RUN_JAILS "/%s", name);
 	fd = path_try(env->run_fd, path, O_RDONLY | O_DIRECTORY, PATH_NO_SYMLINKS);
-	return fd < 0 ? err_set(e, -fd, "cannot open '%s/%s': %s", env->run_dir, path, strerrordesc_np(-fd)) : fd;
+	return fd < 0 ? err_set(e, -fd, "cannot open '%s/%s': %s", env->run_dir, path,
+				strerrordesc_np(-fd))
+		      : fd;
 }
 
 char *env_cgroup(const struct jail_env *env, const char *name)

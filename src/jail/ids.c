@@ -15,7 +15,8 @@ enum { SUBID_BYTES_MAX = 1 << 20 };
 /* "jail:BASE:COUNT" in text, when it can hold a fair number of ranges; 0 when there is none. */
 static uint32_t pool_in(const char *text)
 {
-	for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+	for (const char *line = text; line && *line;
+		line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
 		unsigned long long base, count;
 		char *end;
 
@@ -53,7 +54,8 @@ uint32_t ids_pool(void)
 /* "name" of uid in /etc/passwd's text; false when there is none. */
 static bool name_of_uid(const char *text, uint32_t uid, char ret[static 64])
 {
-	for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+	for (const char *line = text; line && *line;
+		line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
 		const char *end = strchr(line, ':'), *id = end ? strchr(end + 1, ':') : NULL;
 
 		if (!id || (size_t)(end - line) >= 64 || strtoull(id + 1, NULL, 10) != uid)
@@ -66,18 +68,21 @@ static bool name_of_uid(const char *text, uint32_t uid, char ret[static 64])
 }
 
 /* The first range in /etc/subuid's text of that user, by name or number. */
-static bool range_of(const char *text, const char *name, uint32_t uid, uint32_t *ret_base, uint32_t *ret_count)
+static bool range_of(
+	const char *text, const char *name, uint32_t uid, uint32_t *ret_base, uint32_t *ret_count)
 {
 	char number[16];
 
 	snprintf(number, sizeof(number), "%u", uid);
-	for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+	for (const char *line = text; line && *line;
+		line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
 		const char *end = strchr(line, ':');
 		size_t n = end ? (size_t)(end - line) : 0;
 		unsigned long long base, count;
 		char *rest;
 
-		if (!n || !((n == strlen(name) && !memcmp(line, name, n)) || (n == strlen(number) && !memcmp(line, number, n))))
+		if (!n || !((n == strlen(name) && !memcmp(line, name, n)) ||
+				  (n == strlen(number) && !memcmp(line, number, n))))
 			continue;
 		base = strtoull(end + 1, &rest, 10);
 		count = *rest == ':' ? strtoull(rest + 1, NULL, 10) : 0;
@@ -99,7 +104,8 @@ static void read_text(const char *path, struct buf *ret)
 		buf_adds(ret, "");
 }
 
-static void add_maps(struct spec_id_mapping **list, size_t *n, struct spec_id_mapping first, struct spec_id_mapping second)
+static void add_maps(struct spec_id_mapping **list, size_t *n, struct spec_id_mapping first,
+	struct spec_id_mapping second)
 {
 	*n = second.size ? 2 : 1;
 	*list = mem_new_array(*n, sizeof(**list));
@@ -121,22 +127,24 @@ void ids_user_map(struct spec *spec, uint32_t uid, uint32_t gid, bool *ret_root)
 	read_text("/etc/subgid", &subgid);
 	name_of_uid(passwd.p, uid, name);
 	ranges = range_of(subuid.p, name, uid, &uids.host_id, &uids.size) &&
-		 range_of(subgid.p, name, uid, &gids.host_id, &gids.size) && access("/usr/bin/newuidmap", X_OK) == 0 &&
-		 access("/usr/bin/newgidmap", X_OK) == 0;
+		 range_of(subgid.p, name, uid, &gids.host_id, &gids.size) &&
+		 access("/usr/bin/newuidmap", X_OK) == 0 && access("/usr/bin/newgidmap", X_OK) == 0;
 	*ret_root = ranges;
 	if (!ranges) {
-		/* One id, the same inside and outside: what it makes in a volume is the caller's. */
-		add_maps(&l->uid_mappings, &l->n_uid_mappings, (struct spec_id_mapping){uid, uid, 1},
-			(struct spec_id_mapping){0});
-		add_maps(&l->gid_mappings, &l->n_gid_mappings, (struct spec_id_mapping){gid, gid, 1},
-			(struct spec_id_mapping){0});
+		/* One id, the same inside and outside: what it makes in a volume is the caller's.
+		 */
+		add_maps(&l->uid_mappings, &l->n_uid_mappings,
+			(struct spec_id_mapping){uid, uid, 1}, (struct spec_id_mapping){0});
+		add_maps(&l->gid_mappings, &l->n_gid_mappings,
+			(struct spec_id_mapping){gid, gid, 1}, (struct spec_id_mapping){0});
 		return;
 	}
 	add_maps(&l->uid_mappings, &l->n_uid_mappings, (struct spec_id_mapping){0, uid, 1}, uids);
 	add_maps(&l->gid_mappings, &l->n_gid_mappings, (struct spec_id_mapping){0, gid, 1}, gids);
 }
 
-static int run_map_tool(const char *tool, pid_t pid, const struct spec_id_mapping *m, size_t n, struct err *e)
+static int run_map_tool(
+	const char *tool, pid_t pid, const struct spec_id_mapping *m, size_t n, struct err *e)
 {
 	struct strv argv AUTO_STRV = {0};
 	int status, r;
@@ -148,10 +156,13 @@ static int run_map_tool(const char *tool, pid_t pid, const struct spec_id_mappin
 		strv_addf(&argv, "%u", m[i].host_id);
 		strv_addf(&argv, "%u", m[i].size);
 	}
-	r = proc_run(&(struct proc_cmd){.path = tool, .argv = argv.v, .timeout_ms = 10000}, &status, e);
+	r = proc_run(
+		&(struct proc_cmd){.path = tool, .argv = argv.v, .timeout_ms = 10000}, &status, e);
 	if (r < 0)
 		return r;
-	return status ? err_set(e, EPERM, "'%s' refused the id map; check /etc/subuid and /etc/subgid", tool) : 0;
+	return status ? err_set(e, EPERM,
+				"'%s' refused the id map; check /etc/subuid and /etc/subgid", tool)
+		      : 0;
 }
 
 int ids_write_maps(pid_t pid, const struct spec_linux *l, struct err *e)

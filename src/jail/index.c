@@ -57,9 +57,11 @@ int idx_lock(struct jail_index *ix, struct err *e)
 	int r = byte_lock(ix->fd, LOCK_TABLE, F_WRLCK, TABLE_WAIT_MS);
 
 	if (r == -EBUSY)
-		return err_set(e, EBUSY, "cannot lock the index of jails: another command has held it for %d s",
+		return err_set(e, EBUSY,
+			"cannot lock the index of jails: another command has held it for %d s",
 			TABLE_WAIT_MS / 1000);
-	return r < 0 ? err_set(e, -r, "cannot lock the index of jails: %s", strerrordesc_np(-r)) : 0;
+	return r < 0 ? err_set(e, -r, "cannot lock the index of jails: %s", strerrordesc_np(-r))
+		     : 0;
 }
 
 void idx_unlock(struct jail_index *ix)
@@ -76,10 +78,12 @@ int idx_slot_lock(struct jail_index *ix, uint32_t slot, uint64_t wait_ms, struct
 	int n = byte_lock(ix->fd, LOCK_SLOT + (off_t)slot, F_WRLCK, wait_ms);
 
 	if (n == -EBUSY)
-		return err_set(e, EBUSY, "jail '%.*s' is being changed by process %d; try again when it is done",
+		return err_set(e, EBUSY,
+			"jail '%.*s' is being changed by process %d; try again when it is done",
 			JAIL_NAME_MAX, r->name, __atomic_load_n(&r->locker, __ATOMIC_RELAXED));
 	if (n < 0)
-		return err_set(e, -n, "cannot lock jail '%.*s': %s", JAIL_NAME_MAX, r->name, strerrordesc_np(-n));
+		return err_set(e, -n, "cannot lock jail '%.*s': %s", JAIL_NAME_MAX, r->name,
+			strerrordesc_np(-n));
 	__atomic_store_n(&r->locker, (int32_t)getpid(), __ATOMIC_RELAXED);
 	return 0;
 }
@@ -111,7 +115,8 @@ static uint32_t bucket_of(const struct jail_index *ix, const char *name)
 	for (uint32_t i = 0; i < IDX_BUCKETS; i++, b = (b + 1) % IDX_BUCKETS) {
 		uint32_t v = __atomic_load_n(&ix->map->buckets[b], __ATOMIC_ACQUIRE);
 
-		if (!v || v > IDX_CAPACITY || !strncmp(rec(ix, v - 1)->name, name, sizeof(rec(ix, 0)->name)))
+		if (!v || v > IDX_CAPACITY ||
+			!strncmp(rec(ix, v - 1)->name, name, sizeof(rec(ix, 0)->name)))
 			return b;
 	}
 	return b;
@@ -165,7 +170,8 @@ bool idx_read(const struct jail_index *ix, uint32_t slot, struct idx_record *ret
 		if (i > 10)
 			nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL);
 	}
-	ret->name[JAIL_NAME_MAX] = ret->root[sizeof(ret->root) - 1] = ret->command[sizeof(ret->command) - 1] = '\0';
+	ret->name[JAIL_NAME_MAX] = ret->root[sizeof(ret->root) - 1] =
+		ret->command[sizeof(ret->command) - 1] = '\0';
 	if (ret->state >= JAIL_STATES)
 		ret->state = JAIL_BROKEN;
 	return ret->jid != 0;
@@ -173,8 +179,9 @@ bool idx_read(const struct jail_index *ix, uint32_t slot, struct idx_record *ret
 
 bool idx_orphan(const struct idx_record *r)
 {
-	bool live = r->state == JAIL_STARTING || r->state == JAIL_RUNNING || r->state == JAIL_PAUSED ||
-		    r->state == JAIL_RESTARTING || r->state == JAIL_STOPPING || r->state == JAIL_DIED ||
+	bool live = r->state == JAIL_STARTING || r->state == JAIL_RUNNING ||
+		    r->state == JAIL_PAUSED || r->state == JAIL_RESTARTING ||
+		    r->state == JAIL_STOPPING || r->state == JAIL_DIED ||
 		    (r->flags & (IDX_EPHEMERAL | IDX_MAKING));
 
 	return live && (!(r->owner & FUTEX_TID_MASK) || (r->owner & FUTEX_OWNER_DIED));
@@ -215,7 +222,8 @@ static bool range_taken(const struct jail_index *ix, uint32_t base)
 	for (uint32_t s = 0; s < ix->map->h.high; s++) {
 		const struct idx_record *r = rec(ix, s);
 
-		if (r->jid && r->id_count && r->id_base < base + IDX_ID_RANGE && base < r->id_base + r->id_count)
+		if (r->jid && r->id_count && r->id_base < base + IDX_ID_RANGE &&
+			base < r->id_base + r->id_count)
 			return true;
 	}
 	return false;
@@ -231,8 +239,10 @@ static uint32_t base_slot(const struct jail_index *ix, uint32_t base)
 {
 	uint32_t slot = (base - ix->map->h.id_pool) / IDX_ID_RANGE;
 
-	return ix->map->h.id_pool && base >= ix->map->h.id_pool && slot < IDX_CAPACITY && slot_base(ix, slot) == base ? slot :
-													   IDX_NONE;
+	return ix->map->h.id_pool && base >= ix->map->h.id_pool && slot < IDX_CAPACITY &&
+			       slot_base(ix, slot) == base
+		       ? slot
+		       : IDX_NONE;
 }
 
 /* Takes slot out of the free list, or extends the table up to it. */
@@ -265,10 +275,13 @@ static uint32_t choose_slot(struct jail_index *ix, const struct idx_record *want
 	if (slot != IDX_NONE && !(slot < h->high && rec(ix, slot)->jid))
 		return slot;
 	if (!want->id_count || want->id_base || !h->foreign)
-		return h->free_head ? h->free_head - 1 : h->high < IDX_CAPACITY ? h->high : IDX_NONE;
+		return h->free_head             ? h->free_head - 1
+		       : h->high < IDX_CAPACITY ? h->high
+						: IDX_NONE;
 	/* Some jail holds a range that is not its slot's: look before giving one away. */
 	for (slot = 0; slot < IDX_CAPACITY; slot++)
-		if (!(slot < h->high && rec(ix, slot)->jid) && !range_taken(ix, slot_base(ix, slot)))
+		if (!(slot < h->high && rec(ix, slot)->jid) &&
+			!range_taken(ix, slot_base(ix, slot)))
 			return slot;
 	return IDX_NONE;
 }
@@ -277,8 +290,10 @@ static uint32_t choose_slot(struct jail_index *ix, const struct idx_record *want
 static int have_slot(struct jail_index *ix, uint32_t slot, struct err *e)
 {
 	struct idx_header *h = &ix->map->h;
-	off_t from = (off_t)offsetof(struct idx_layout, records) + (off_t)h->high * (off_t)sizeof(struct idx_record);
-	off_t to = (off_t)offsetof(struct idx_layout, records) + (off_t)(slot + 1) * (off_t)sizeof(struct idx_record);
+	off_t from = (off_t)offsetof(struct idx_layout, records) +
+		     (off_t)h->high * (off_t)sizeof(struct idx_record);
+	off_t to = (off_t)offsetof(struct idx_layout, records) +
+		   (off_t)(slot + 1) * (off_t)sizeof(struct idx_record);
 
 	if (slot < h->high)
 		return 0;
@@ -287,17 +302,20 @@ static int have_slot(struct jail_index *ix, uint32_t slot, struct err *e)
 	return 0;
 }
 
-int idx_claim(struct jail_index *ix, const struct idx_record *want, uint32_t *ret_slot, struct err *e)
+int idx_claim(
+	struct jail_index *ix, const struct idx_record *want, uint32_t *ret_slot, struct err *e)
 {
 	struct idx_header *h = &ix->map->h;
 	uint32_t bucket = bucket_of(ix, want->name), slot;
 	struct idx_record *r;
 
 	if (ix->map->buckets[bucket])
-		return err_set(e, EEXIST, "jail '%s' exists already; choose another name or destroy it", want->name);
+		return err_set(e, EEXIST,
+			"jail '%s' exists already; choose another name or destroy it", want->name);
 	slot = choose_slot(ix, want);
 	if (slot == IDX_NONE)
-		return err_set(e, ENOSPC, "cannot make jail '%s': there are %u jails already", want->name, h->count);
+		return err_set(e, ENOSPC, "cannot make jail '%s': there are %u jails already",
+			want->name, h->count);
 	if (have_slot(ix, slot, e) < 0)
 		return -e->code;
 	table_edit(ix);
@@ -330,7 +348,8 @@ static void bucket_remove(struct jail_index *ix, uint32_t hole)
 	for (uint32_t i = (hole + 1) % IDX_BUCKETS; b[i]; i = (i + 1) % IDX_BUCKETS) {
 		uint32_t home = hash_name(rec(ix, b[i] - 1)->name) % IDX_BUCKETS;
 
-		if ((i > hole && (home <= hole || home > i)) || (i < hole && home <= hole && home > i)) {
+		if ((i > hole && (home <= hole || home > i)) ||
+			(i < hole && home <= hole && home > i)) {
 			b[hole] = b[i];
 			hole = i;
 		}
@@ -368,7 +387,8 @@ int idx_rename(struct jail_index *ix, uint32_t slot, const char *name, struct er
 	struct idx_record *r = rec(ix, slot);
 
 	if (ix->map->buckets[to])
-		return err_set(e, EEXIST, "jail '%s' exists already; choose another name or destroy it", name);
+		return err_set(e, EEXIST,
+			"jail '%s' exists already; choose another name or destroy it", name);
 	table_edit(ix);
 	bucket_remove(ix, bucket_of(ix, r->name));
 	r = idx_edit(ix, slot);
@@ -415,8 +435,8 @@ void idx_disown(struct jail_index *ix, uint32_t slot)
 
 /* ---- events ---- */
 
-void idx_event(struct jail_index *ix, enum jail_event_kind kind, const char *name, uint32_t jid, int value,
-	const char *detail)
+void idx_event(struct jail_index *ix, enum jail_event_kind kind, const char *name, uint32_t jid,
+	int value, const char *detail)
 {
 	struct idx_header *h = &ix->map->h;
 	uint64_t n = __atomic_fetch_add(&h->event_next, 1, __ATOMIC_ACQ_REL);
@@ -448,15 +468,17 @@ static int event_copy(const struct jail_index *ix, uint64_t n, struct jail_event
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (copy.seq != n + 1 || __atomic_load_n(&ev->seq, __ATOMIC_RELAXED) != n + 1)
 		return next - n > 1 || copy.seq > n + 1 ? -1 : 0;
-	*ret = (struct jail_event){.time_ms = copy.time_ms, .kind = (int)MIN(copy.kind, JAIL_EV_KINDS - 1u),
-		.jid = copy.jid, .value = copy.value};
+	*ret = (struct jail_event){.time_ms = copy.time_ms,
+		.kind = (int)MIN(copy.kind, JAIL_EV_KINDS - 1u),
+		.jid = copy.jid,
+		.value = copy.value};
 	memcpy(ret->name, copy.name, JAIL_NAME_MAX);
 	memcpy(ret->detail, copy.detail, sizeof(copy.detail) - 1);
 	return 1;
 }
 
-int jail_event_next(struct jail_env *env, uint64_t *cursor, uint64_t timeout_ms, struct jail_event *ret,
-	struct err *e)
+int jail_event_next(struct jail_env *env, uint64_t *cursor, uint64_t timeout_ms,
+	struct jail_event *ret, struct err *e)
 {
 	struct jail_index *ix = env->index;
 	struct idx_header *h = &ix->map->h;
@@ -486,7 +508,8 @@ int jail_event_next(struct jail_env *env, uint64_t *cursor, uint64_t timeout_ms,
 			return 0;
 		if (timeout_ms - now < 1000)
 			ts = (struct timespec){.tv_nsec = (long)(timeout_ms - now) * 1000000};
-		if (syscall(SYS_futex, &h->event_wake, FUTEX_WAIT, wake, &ts, NULL, 0) < 0 && errno == EINTR)
+		if (syscall(SYS_futex, &h->event_wake, FUTEX_WAIT, wake, &ts, NULL, 0) < 0 &&
+			errno == EINTR)
 			return err_set(e, EINTR, "interrupted");
 	}
 }
@@ -497,8 +520,8 @@ static int read_boot_id(char ret[static 40], struct err *e)
 {
 	AUTO_BUF struct buf b = {0};
 	AUTO_FD int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	int r = fd < 0 ? err_sys(e, "cannot open '/proc/sys/kernel/random/boot_id'") :
-			 file_read_fd(fd, "boot_id", 64, &b, e);
+	int r = fd < 0 ? err_sys(e, "cannot open '/proc/sys/kernel/random/boot_id'")
+		       : file_read_fd(fd, "boot_id", 64, &b, e);
 
 	if (r < 0)
 		return r;
@@ -512,16 +535,18 @@ static bool sane(const struct jail_index *ix, const char *boot_id)
 {
 	const struct idx_header *h = &ix->map->h;
 
-	return h->magic == IDX_MAGIC && h->version == IDX_VERSION && h->record_bytes == sizeof(struct idx_record) &&
-	       h->capacity == IDX_CAPACITY && h->high <= IDX_CAPACITY && h->count <= h->high &&
-	       h->free_head <= h->high && !(h->seq & 1) && !memcmp(h->boot_id, boot_id, sizeof(h->boot_id));
+	return h->magic == IDX_MAGIC && h->version == IDX_VERSION &&
+	       h->record_bytes == sizeof(struct idx_record) && h->capacity == IDX_CAPACITY &&
+	       h->high <= IDX_CAPACITY && h->count <= h->high && h->free_head <= h->high &&
+	       !(h->seq & 1) && !memcmp(h->boot_id, boot_id, sizeof(h->boot_id));
 }
 
 static int64_t dir_mtime(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) < 0 ? -1 : (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	return fstat(fd, &st) < 0 ? -1
+				  : (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 }
 
 void idx_in_step(struct jail_env *env)
@@ -552,9 +577,15 @@ static int wipe(struct jail_env *env, const char *boot_id, struct err *e)
 	} else {
 		memset(ix->map->records, 0, high * sizeof(struct idx_record));
 	}
-	*h = (struct idx_header){.magic = IDX_MAGIC, .version = IDX_VERSION,
-		.record_bytes = sizeof(struct idx_record), .capacity = IDX_CAPACITY, .seq = seq,
-		.next_jid = jid ? jid : 1, .id_pool = env->root ? ids_pool() : 0, .event_next = events, .event_wake = (uint32_t)events};
+	*h = (struct idx_header){.magic = IDX_MAGIC,
+		.version = IDX_VERSION,
+		.record_bytes = sizeof(struct idx_record),
+		.capacity = IDX_CAPACITY,
+		.seq = seq,
+		.next_jid = jid ? jid : 1,
+		.id_pool = env->root ? ids_pool() : 0,
+		.event_next = events,
+		.event_wake = (uint32_t)events};
 	memcpy(h->boot_id, boot_id, sizeof(h->boot_id));
 	table_done(ix);
 	return 0;
@@ -563,14 +594,16 @@ static int wipe(struct jail_env *env, const char *boot_id, struct err *e)
 static int open_file(struct jail_env *env, struct err *e)
 {
 	const off_t size = (off_t)sizeof(struct idx_layout);
-	AUTO_FD int fd = openat(env->run_fd, "index", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	AUTO_FD int fd = openat(
+		env->run_fd, "index", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	struct stat st;
 
 	if (fd < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO)) {
 		/* Something else stands in its place, and the folder is ours alone. */
 		if (path_rmtree(env->run_fd, "index", e) < 0)
 			return -e->code;
-		fd = openat(env->run_fd, "index", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		fd = openat(env->run_fd, "index",
+			O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	}
 	if (fd < 0)
 		return err_sys(e, "cannot open '%s/index'", env->run_dir);
@@ -578,7 +611,8 @@ static int open_file(struct jail_env *env, struct err *e)
 		return err_sys(e, "cannot examine '%s/index'", env->run_dir);
 	if (!S_ISREG(st.st_mode)) {
 		if (unlinkat(env->run_fd, "index", 0) < 0)
-			return err_sys(e, "cannot replace '%s/index', which is not a file", env->run_dir);
+			return err_sys(
+				e, "cannot replace '%s/index', which is not a file", env->run_dir);
 		return open_file(env, e);
 	}
 	if (st.st_size != size && ftruncate(fd, size) < 0)
@@ -586,9 +620,18 @@ static int open_file(struct jail_env *env, struct err *e)
 	return fd_take(&fd);
 }
 
+/*
+ * A mapping holds the file description that it was made from, and a lock lives as long as its
+ * description: a supervisor, which keeps the mapping, would keep its dead starter's locks.  So
+ * the mapping has a description of its own.
+ */
 static int map_file(struct jail_index *ix, struct err *e)
 {
-	void *p = mmap(NULL, sizeof(struct idx_layout), PROT_READ | PROT_WRITE, MAP_SHARED, ix->fd, 0);
+	char path[32];
+	AUTO_FD int own = open(path_of_fd(ix->fd, path), O_RDWR | O_CLOEXEC);
+	void *p = own < 0 ? MAP_FAILED
+			  : mmap(NULL, sizeof(struct idx_layout), PROT_READ | PROT_WRITE,
+				    MAP_SHARED, own, 0);
 
 	if (p == MAP_FAILED)
 		return err_sys(e, "cannot map the index of jails");

@@ -50,14 +50,17 @@ struct jail_index;
  */
 struct jail_env {
 	char *state_dir, *run_dir, *conf_dir; /* owned, absolute; conf_dir may not exist */
-	int state_fd, run_fd, jails_fd;	      /* owned; jails_fd is state_dir/jails */
+	int state_fd, run_fd, jails_fd; /* owned; jails_fd is state_dir/jails */
 	uid_t uid;
 	gid_t gid;
-	bool root;	       /* the caller is the host's root */
-	char cgroup_base[32];  /* before the jail's name in the name of its control group */
+	bool root; /* the caller is the host's root */
+	char cgroup_base[32]; /* before the jail's name in the name of its control group */
 	struct jail_index *index; /* owned */
 };
-#define JAIL_ENV_INIT {.state_fd = -1, .run_fd = -1, .jails_fd = -1}
+#define JAIL_ENV_INIT                                                                              \
+	{                                                                                          \
+		.state_fd = -1, .run_fd = -1, .jails_fd = -1                                       \
+	}
 
 int jail_env_open(struct jail_env *ret, struct err *e) __attribute__((nonnull));
 void jail_env_release(struct jail_env *env) __attribute__((nonnull));
@@ -65,32 +68,32 @@ void jail_env_release(struct jail_env *env) __attribute__((nonnull));
 /* ---- What a jail is: the definition -------------------------------------------------- */
 
 enum jail_root_kind {
-	JAIL_ROOT_HOST,	 /* the host's own tree, read-only, home and secrets hidden */
-	JAIL_ROOT_DIR,	 /* a directory */
+	JAIL_ROOT_HOST, /* the host's own tree, read-only, home and secrets hidden */
+	JAIL_ROOT_DIR, /* a directory */
 	JAIL_ROOT_IMAGE, /* an OCI image (refused until the image room is there) */
 };
 struct jail_root {
-	int kind;   /* enum jail_root_kind */
+	int kind; /* enum jail_root_kind */
 	char *path; /* JAIL_ROOT_DIR: absolute; JAIL_ROOT_IMAGE: the reference */
-	bool rw;    /* JAIL_ROOT_DIR: written in place, no layer above it */
+	bool rw; /* JAIL_ROOT_DIR: written in place, no layer above it */
 	char *work; /* JAIL_ROOT_HOST: the folder seen read-write at its own path, or NULL */
 };
 
 struct jail_volume {
 	char *source, *destination; /* absolute */
-	bool ro;		    /* recursive */
-	bool dev, suid, noexec;	    /* nodev and nosuid unless said */
-	bool no_map;		    /* ids as they are on the host instead of the jail's */
+	bool ro; /* recursive */
+	bool dev, suid, noexec; /* nodev and nosuid unless said */
+	bool no_map; /* ids as they are on the host instead of the jail's */
 };
 struct jail_tmpfs {
 	char *destination;
 	uint64_t size_bytes; /* 0: 64 MiB */
-	uint32_t mode;	     /* 0: 01777 */
-	bool exec;	     /* noexec unless said */
+	uint32_t mode; /* 0: 01777 */
+	bool exec; /* noexec unless said */
 };
 struct jail_device {
 	char *source, *destination; /* a host device node; destination NULL: the same path */
-	char *access;		    /* of "rwm"; NULL: "rw" */
+	char *access; /* of "rwm"; NULL: "rw" */
 };
 struct jail_rlimit {
 	int type; /* RLIMIT_ number */
@@ -104,12 +107,12 @@ struct jail_io_rate {
 /* What is absent (has_ false) has the default in parentheses.  UINT64_MAX: unlimited. */
 struct jail_limits {
 	uint64_t memory_bytes; /* (the lesser of 1 GiB and half of the host's memory) */
-	uint64_t swap_bytes;   /* beyond memory (0) */
-	uint64_t pids;	       /* (512) */
-	uint64_t cpu_weight;   /* 1..10000 (100) */
-	uint64_t cpu_milli;    /* thousandths of one CPU per time (unlimited) */
-	uint64_t io_weight;    /* 1..10000 (100) */
-	uint64_t wall_ms;      /* running time, then stop (unlimited) */
+	uint64_t swap_bytes; /* beyond memory (0) */
+	uint64_t pids; /* (512) */
+	uint64_t cpu_weight; /* 1..10000 (100) */
+	uint64_t cpu_milli; /* thousandths of one CPU per time (unlimited) */
+	uint64_t io_weight; /* 1..10000 (100) */
+	uint64_t wall_ms; /* running time, then stop (unlimited) */
 	bool has_memory_bytes, has_swap_bytes, has_pids, has_cpu_weight, has_cpu_milli,
 		has_io_weight, has_wall_ms;
 	char *cpus, *mems; /* lists such as "0-3,7", or NULL */
@@ -132,37 +135,37 @@ struct jail_def {
 	uint32_t version; /* of the format; 1 */
 	struct jail_root root;
 	struct strv args; /* the program, absolute or looked up in the jail's PATH */
-	struct strv env;  /* NAME=VALUE; PATH, HOME, TERM are added when missing */
-	char *cwd;	  /* (root.work, else "/") */
-	char *user;	  /* "user[:group]" by name or number (root) */
-	char *hostname;	  /* (the jail's name) */
+	struct strv env; /* NAME=VALUE; PATH, HOME, TERM are added when missing */
+	char *cwd; /* (root.work, else "/") */
+	char *user; /* "user[:group]" by name or number (root) */
+	char *hostname; /* (the jail's name) */
 	bool terminal;
 	bool init, has_init; /* PID 1 is our reaper and the program its child (yes) */
-	bool persist;	     /* lives on without a program */
+	bool persist; /* lives on without a program */
 	struct jail_volume *volumes;
 	size_t n_volumes;
 	struct jail_tmpfs *tmpfs;
 	size_t n_tmpfs;
-	struct strv masks;    /* absolute paths inside that are made empty */
+	struct strv masks; /* absolute paths inside that are made empty */
 	struct strv readonly; /* absolute paths inside that are made read-only */
 	struct jail_device *devices;
 	size_t n_devices;
 	struct strv cap_add, cap_drop; /* "CAP_NET_RAW" or "net_raw"; "all" */
-	char *seccomp;	      /* "default" (NULL too), "unconfined", or a profile's absolute path */
-	struct strv allow;    /* widenings by word: jail_allow_word() */
-	int sys;	      /* enum jail_sys: what /sys shows */
+	char *seccomp; /* "default" (NULL too), "unconfined", or a profile's absolute path */
+	struct strv allow; /* widenings by word: jail_allow_word() */
+	int sys; /* enum jail_sys: what /sys shows */
 	struct jail_limits limits;
 	int net; /* enum jail_net_mode */
 	struct {
-		int policy;	      /* enum jail_restart */
+		int policy; /* enum jail_restart */
 		uint64_t max_retries; /* JAIL_RESTART_ON_FAILURE; 0: no bound */
 	} restart;
 	struct {
-		bool none;	    /* keep no log */
+		bool none; /* keep no log */
 		uint64_t max_bytes; /* of one file; 0: 10 MiB */
-		uint32_t files;	    /* 0: 2 */
+		uint32_t files; /* 0: 2 */
 	} log;
-	int32_t stop_signal;	  /* 0: SIGTERM */
+	int32_t stop_signal; /* 0: SIGTERM */
 	uint64_t stop_timeout_ms; /* then SIGKILL (10 s) */
 	bool has_stop_timeout_ms;
 	struct strmap labels;
@@ -170,13 +173,17 @@ struct jail_def {
 	struct jail_made {
 		uint32_t jid;
 		uint32_t id_base, id_count; /* host ids of this jail; 0: the caller's own */
-		uint64_t created_ms;	    /* since the epoch */
+		uint64_t created_ms; /* since the epoch */
 	} made;
 };
-#define JAIL_DEF_INIT {.version = 1}
+#define JAIL_DEF_INIT                                                                              \
+	{                                                                                          \
+		.version = 1                                                                       \
+	}
 
 /* Pure: bytes to struct and back; strict.  *ret must be JAIL_DEF_INIT. */
-int jail_def_load(const char *text, size_t n, struct jail_def *ret, struct err *e) __attribute__((nonnull));
+int jail_def_load(const char *text, size_t n, struct jail_def *ret, struct err *e)
+	__attribute__((nonnull));
 char *jail_def_print(const struct jail_def *def, enum json_style style)
 	__attribute__((malloc, returns_nonnull, nonnull));
 /*
@@ -190,22 +197,26 @@ void jail_limits_release(struct jail_limits *l) __attribute__((nonnull));
 
 /*
  * The small languages of options, added to a definition; each error names the text and the form.
- *	volume	SRC:DST[:ro|rw|noexec|dev|suid|nomap,...]   SRC absolute, or relative to cwd_of_caller
- *	tmpfs	DST[:size=SIZE,mode=MODE,exec]
- *	device	HOST[:DST[:rwm]]
- *	rlimit	NAME=SOFT[:HARD], as "nofile=1024:4096"; "max" is unlimited
- *	io	DEVICE:RATE; which is one of "read-bps", "write-bps", "read-iops", "write-iops"
- *	restart	no | on-failure[:N] | always
- *	root	DIR | DIR:rw (JAIL_ROOT_DIR)
- *	log	none | SIZE[:FILES]
+ *	volume	SRC:DST[:ro|rw|noexec|dev|suid|nomap,...]   SRC absolute, or relative to
+ *cwd_of_caller tmpfs	DST[:size=SIZE,mode=MODE,exec] device	HOST[:DST[:rwm]] rlimit
+ *NAME=SOFT[:HARD], as "nofile=1024:4096"; "max" is unlimited io	DEVICE:RATE; which is one of
+ *"read-bps", "write-bps", "read-iops", "write-iops" restart	no | on-failure[:N] | always root
+ *DIR | DIR:rw (JAIL_ROOT_DIR) log	none | SIZE[:FILES]
  */
-int jail_def_add_volume(struct jail_def *def, const char *text, struct err *e) __attribute__((nonnull));
-int jail_def_add_tmpfs(struct jail_def *def, const char *text, struct err *e) __attribute__((nonnull));
-int jail_def_add_device(struct jail_def *def, const char *text, struct err *e) __attribute__((nonnull));
-int jail_def_set_restart(struct jail_def *def, const char *text, struct err *e) __attribute__((nonnull));
-int jail_def_set_root(struct jail_def *def, const char *text, struct err *e) __attribute__((nonnull));
-int jail_def_set_log(struct jail_def *def, const char *text, struct err *e) __attribute__((nonnull));
-int jail_limits_add_rlimit(struct jail_limits *l, const char *text, struct err *e) __attribute__((nonnull));
+int jail_def_add_volume(struct jail_def *def, const char *text, struct err *e)
+	__attribute__((nonnull));
+int jail_def_add_tmpfs(struct jail_def *def, const char *text, struct err *e)
+	__attribute__((nonnull));
+int jail_def_add_device(struct jail_def *def, const char *text, struct err *e)
+	__attribute__((nonnull));
+int jail_def_set_restart(struct jail_def *def, const char *text, struct err *e)
+	__attribute__((nonnull));
+int jail_def_set_root(struct jail_def *def, const char *text, struct err *e)
+	__attribute__((nonnull));
+int jail_def_set_log(struct jail_def *def, const char *text, struct err *e)
+	__attribute__((nonnull));
+int jail_limits_add_rlimit(struct jail_limits *l, const char *text, struct err *e)
+	__attribute__((nonnull));
 int jail_limits_add_io(struct jail_limits *l, const char *which, const char *text, struct err *e)
 	__attribute__((nonnull));
 
@@ -220,15 +231,15 @@ void jail_def_widenings(const struct jail_def *def, struct strv *ret) __attribut
 /* ---- Life ------------------------------------------------------------------------------ */
 
 enum jail_state {
-	JAIL_CREATED,	 /* defined, never ran since it was made or the host booted */
+	JAIL_CREATED, /* defined, never ran since it was made or the host booted */
 	JAIL_STARTING,
 	JAIL_RUNNING,
 	JAIL_PAUSED,
 	JAIL_RESTARTING, /* waits for its back-off to pass */
 	JAIL_STOPPING,
-	JAIL_STOPPED,	 /* exit_code says how */
-	JAIL_DIED,	 /* its supervisor was killed; the next command on it repairs */
-	JAIL_BROKEN,	 /* its definition cannot be read; destroy works */
+	JAIL_STOPPED, /* exit_code says how */
+	JAIL_DIED, /* its supervisor was killed; the next command on it repairs */
+	JAIL_BROKEN, /* its definition cannot be read; destroy works */
 	JAIL_STATES,
 };
 /* "created", "starting", ... */
@@ -247,7 +258,7 @@ struct jail_start_opts {
 	 */
 	int stdio[3];
 	uint16_t rows, cols; /* of the terminal; 0: 24 x 80 */
-	const char *trace;   /* file for the engine's trace lines, or NULL */
+	const char *trace; /* file for the engine's trace lines, or NULL */
 };
 /* Brings it up; returns once the program has been executed.  ret_attach NULL: detached. */
 int jail_start(struct jail_env *env, const char *which, const struct jail_start_opts *o,
@@ -258,22 +269,23 @@ int jail_start(struct jail_env *env, const char *which, const struct jail_start_
  * with its client.
  */
 int jail_run(struct jail_env *env, const char *name, const struct jail_def *def,
-	const struct jail_start_opts *o, struct jail_attach *ret_attach, char ret_name[JAIL_NAME_MAX + 1],
-	struct err *e) __attribute__((nonnull(1, 3, 4, 6, 7)));
+	const struct jail_start_opts *o, struct jail_attach *ret_attach,
+	char ret_name[JAIL_NAME_MAX + 1], struct err *e) __attribute__((nonnull(1, 3, 4, 6, 7)));
 
 struct jail_stop_opts {
-	int signal;	     /* 0: the definition's */
+	int signal; /* 0: the definition's */
 	uint64_t timeout_ms; /* to SIGKILL */
 	bool has_timeout_ms; /* else the definition's */
 };
 /* Stops it and takes it down; returns when nothing of it runs.  Not running: -ESRCH. */
-int jail_stop(struct jail_env *env, const char *which, const struct jail_stop_opts *o, struct err *e)
-	__attribute__((nonnull));
+int jail_stop(struct jail_env *env, const char *which, const struct jail_stop_opts *o,
+	struct err *e) __attribute__((nonnull));
 /* Sends sig to the program (SIGKILL: to everything inside). */
-int jail_kill(struct jail_env *env, const char *which, int sig, struct err *e) __attribute__((nonnull));
-/* Stop when it runs, then start detached. */
-int jail_restart(struct jail_env *env, const char *which, const struct jail_stop_opts *o, struct err *e)
+int jail_kill(struct jail_env *env, const char *which, int sig, struct err *e)
 	__attribute__((nonnull));
+/* Stop when it runs, then start detached. */
+int jail_restart(struct jail_env *env, const char *which, const struct jail_stop_opts *o,
+	struct err *e) __attribute__((nonnull));
 int jail_pause(struct jail_env *env, const char *which, struct err *e) __attribute__((nonnull));
 int jail_resume(struct jail_env *env, const char *which, struct err *e) __attribute__((nonnull));
 /*
@@ -309,14 +321,14 @@ struct jail_info {
 	enum jail_state state;
 	enum jail_tier tier;
 	pid_t init_pid, supervisor_pid; /* 0: none */
-	int exit_code;			/* JAIL_STOPPED */
-	bool ephemeral;			/* of jail_run: goes when it ends */
+	int exit_code; /* JAIL_STOPPED */
+	bool ephemeral; /* of jail_run: goes when it ends */
 	bool persist, terminal;
-	bool oom;			/* the kernel killed in it for memory since it started */
-	bool soft_limits;		/* some limits could not be set: jail_inspect says which */
+	bool oom; /* the kernel killed in it for memory since it started */
+	bool soft_limits; /* some limits could not be set: jail_inspect says which */
 	uint32_t restarts, id_base, id_count;
 	uint64_t created_ms, started_ms, stopped_ms; /* since the epoch; 0: never */
-	char root[48], command[72];	/* shortened, made visible: for tables */
+	char root[48], command[72]; /* shortened, made visible: for tables */
 };
 /*
  * One jail after the other, in no order that means anything.  *cursor starts at 0; returns 1
@@ -347,28 +359,40 @@ int jail_stats(struct jail_env *env, const char *which, struct jail_stats *ret, 
 struct jail_proc {
 	pid_t pid, inner_pid, parent_pid; /* of the host; inside; of the host */
 	uint32_t uid, inner_uid;
-	char state;	     /* R S D T Z ... as in proc(5) */
+	char state; /* R S D T Z ... as in proc(5) */
 	uint64_t cpu_ms, rss_bytes;
 	uint64_t started_ms; /* since the epoch */
-	char command[256];   /* arguments joined, made visible */
+	char command[256]; /* arguments joined, made visible */
 };
 /* The processes inside; *ret is owned (free). */
-int jail_ps(struct jail_env *env, const char *which, struct jail_proc **ret, size_t *ret_n, struct err *e)
-	__attribute__((nonnull));
+int jail_ps(struct jail_env *env, const char *which, struct jail_proc **ret, size_t *ret_n,
+	struct err *e) __attribute__((nonnull));
 
 enum jail_event_kind {
-	JAIL_EV_CREATE, JAIL_EV_START, JAIL_EV_EXIT, JAIL_EV_STOP, JAIL_EV_KILL, JAIL_EV_PAUSE,
-	JAIL_EV_RESUME, JAIL_EV_SET, JAIL_EV_RENAME, JAIL_EV_DESTROY, JAIL_EV_EXEC, JAIL_EV_OOM,
-	JAIL_EV_RESTART, JAIL_EV_REPAIR, JAIL_EV_KINDS,
+	JAIL_EV_CREATE,
+	JAIL_EV_START,
+	JAIL_EV_EXIT,
+	JAIL_EV_STOP,
+	JAIL_EV_KILL,
+	JAIL_EV_PAUSE,
+	JAIL_EV_RESUME,
+	JAIL_EV_SET,
+	JAIL_EV_RENAME,
+	JAIL_EV_DESTROY,
+	JAIL_EV_EXEC,
+	JAIL_EV_OOM,
+	JAIL_EV_RESTART,
+	JAIL_EV_REPAIR,
+	JAIL_EV_KINDS,
 };
 const char *jail_event_name(enum jail_event_kind k) __attribute__((returns_nonnull));
 struct jail_event {
 	uint64_t time_ms; /* since the epoch */
-	int kind;	  /* enum jail_event_kind */
+	int kind; /* enum jail_event_kind */
 	uint32_t jid;
-	int32_t value;	  /* exit code, signal; else 0 */
+	int32_t value; /* exit code, signal; else 0 */
 	char name[JAIL_NAME_MAX + 1];
-	char detail[80];  /* made visible */
+	char detail[80]; /* made visible */
 };
 /*
  * The last few thousand events of this environment, kept while the host is up.  *cursor starts
@@ -376,8 +400,8 @@ struct jail_event {
  * within timeout_ms (0: at once; UINT64_MAX: waits, -EINTR on a signal).
  */
 #define JAIL_EVENTS_NOW UINT64_MAX
-int jail_event_next(struct jail_env *env, uint64_t *cursor, uint64_t timeout_ms, struct jail_event *ret,
-	struct err *e) __attribute__((nonnull));
+int jail_event_next(struct jail_env *env, uint64_t *cursor, uint64_t timeout_ms,
+	struct jail_event *ret, struct err *e) __attribute__((nonnull));
 
 /* What this host offers, by trying it in throw-away children: rows for `jail doctor`. */
 enum jail_check_state { JAIL_CHECK_OK, JAIL_CHECK_LIMITED, JAIL_CHECK_MISSING };
@@ -396,20 +420,24 @@ bool jail_doctor(size_t i, struct jail_check *ret) __attribute__((nonnull));
  * program running; a program of jail_exec gets SIGHUP.
  */
 struct jail_attach {
-	int ctl_fd;  /* owned: the supervisor */
-	int data_fd; /* owned: the terminal's bytes, or -1 when the program has the caller's stdio */
+	int ctl_fd; /* owned: the supervisor */
+	int data_fd; /* owned: the terminal's bytes, or -1 when the program has the caller's stdio
+		      */
 	bool exec;
 	pid_t supervisor; /* to be reaped by this process, or 0 */
 };
-#define JAIL_ATTACH_INIT {.ctl_fd = -1, .data_fd = -1}
+#define JAIL_ATTACH_INIT                                                                           \
+	{                                                                                          \
+		.ctl_fd = -1, .data_fd = -1                                                        \
+	}
 
 struct jail_exec_opts {
 	struct strv args; /* the program: absolute, or looked up in the jail's PATH */
-	struct strv env;  /* added to the jail's */
+	struct strv env; /* added to the jail's */
 	const char *user; /* NULL: the jail's */
-	const char *cwd;  /* NULL: the jail's */
+	const char *cwd; /* NULL: the jail's */
 	bool terminal;
-	int stdio[3];	     /* without a terminal; 0 0 0: the caller's own 0, 1, 2 */
+	int stdio[3]; /* without a terminal; 0 0 0: the caller's own 0, 1, 2 */
 	uint16_t rows, cols; /* 0: 24 x 80 */
 };
 /*
@@ -423,9 +451,9 @@ int jail_console(struct jail_env *env, const char *which, uint16_t rows, uint16_
 	struct jail_attach *ret, struct err *e) __attribute__((nonnull));
 
 struct jail_attach_opts {
-	int in_fd, out_fd;	 /* the person's terminal, or pipes */
+	int in_fd, out_fd; /* the person's terminal, or pipes */
 	const char *detach_keys; /* "ctrl-p,ctrl-q" when NULL; "": none */
-	bool no_signals;	 /* do not hand HUP INT QUIT TERM USR1 USR2 WINCH CONT TSTP on */
+	bool no_signals; /* do not hand HUP INT QUIT TERM USR1 USR2 WINCH CONT TSTP on */
 };
 enum { JAIL_ATTACH_EXITED, JAIL_ATTACH_DETACHED };
 /*
@@ -447,30 +475,31 @@ void jail_attach_release(struct jail_attach *a) __attribute__((nonnull));
 struct jail_logs;
 struct jail_logs_opts {
 	bool follow;
-	uint64_t tail;	   /* last lines only; UINT64_MAX: all */
+	uint64_t tail; /* last lines only; UINT64_MAX: all */
 	uint64_t since_ms; /* since the epoch; 0: all */
 };
 struct jail_log_line {
 	uint64_t time_ns; /* since the epoch */
 	bool is_stderr;
-	bool partial;	  /* the line goes on */
+	bool partial; /* the line goes on */
 	const char *text; /* n bytes as the program wrote them, no newline: escape before showing */
-	size_t n;	  /* valid until the next call */
+	size_t n; /* valid until the next call */
 };
 int jail_logs_open(struct jail_env *env, const char *which, const struct jail_logs_opts *o,
 	struct jail_logs **ret, struct err *e) __attribute__((nonnull));
 /* 1 with a line; 0 at the end (with follow: when the jail has stopped).  -EINTR on a signal. */
-int jail_logs_next(struct jail_logs *l, struct jail_log_line *ret, struct err *e) __attribute__((nonnull));
+int jail_logs_next(struct jail_logs *l, struct jail_log_line *ret, struct err *e)
+	__attribute__((nonnull));
 void jail_logs_free(struct jail_logs *l);
 
 /* ---- Files in and out -------------------------------------------------------------------- */
 
 struct jail_cp_opts {
-	bool in;		/* host to jail; else jail to host */
-	const char *jail_path;	/* absolute, inside */
+	bool in; /* host to jail; else jail to host */
+	const char *jail_path; /* absolute, inside */
 	const char *host_path;
-	bool owners;		/* out, root only: keep ids as the jail sees them */
-	uint64_t timeout_ms;	/* without progress; 0: 30 s */
+	bool owners; /* out, root only: keep ids as the jail sees them */
+	uint64_t timeout_ms; /* without progress; 0: 30 s */
 };
 /*
  * Copies a file or a tree.  The jail's side is read and written by a process that has entered
@@ -478,7 +507,7 @@ struct jail_cp_opts {
  * absolute names, no "..", nothing through a symlink, no devices.  An existing directory as the
  * target is copied into, as cp(1) does.  *ret_bytes (may be NULL) is the content copied.
  */
-int jail_cp(struct jail_env *env, const char *which, const struct jail_cp_opts *o, uint64_t *ret_bytes,
-	struct err *e) __attribute__((nonnull(1, 2, 3, 5)));
+int jail_cp(struct jail_env *env, const char *which, const struct jail_cp_opts *o,
+	uint64_t *ret_bytes, struct err *e) __attribute__((nonnull(1, 2, 3, 5)));
 
 #endif

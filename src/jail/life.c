@@ -56,7 +56,8 @@ void record_from_def(const char *name, const struct jail_def *def, struct idx_re
 	for (size_t i = 0; i < def->args.n && command.n < 2 * sizeof(ret->command); i++)
 		buf_addf(&command, "%s%.200s", i ? " " : "", def->args.v[i]);
 	shorten(command.p, ret->command, sizeof(ret->command));
-	shorten(def->root.kind == JAIL_ROOT_HOST ? "host" : def->root.path, ret->root, sizeof(ret->root));
+	shorten(def->root.kind == JAIL_ROOT_HOST ? "host" : def->root.path, ret->root,
+		sizeof(ret->root));
 }
 
 /* Takes jid and ids from the record that was claimed for it. */
@@ -76,13 +77,16 @@ static int check_name(const char *name, struct err *e)
 		return -e->code;
 	/* "jail stop 7" means the jid. */
 	if (!name[digits])
-		return err_set(e, EINVAL, "jail name '%s' is a number, which would be taken for a jid; put a letter in it",
+		return err_set(e, EINVAL,
+			"jail name '%s' is a number, which would be taken for a jid; put a letter "
+			"in it",
 			name);
 	return 0;
 }
 
 /* Claims a record, locks its slot and owns it.  name NULL: "run-JID". */
-static int claim(struct jail_env *env, const char *name, struct idx_record *want, uint32_t *ret_slot, struct err *e)
+static int claim(struct jail_env *env, const char *name, struct idx_record *want,
+	uint32_t *ret_slot, struct err *e)
 {
 	struct jail_index *ix = env->index;
 	int r;
@@ -111,21 +115,24 @@ static int claim(struct jail_env *env, const char *name, struct idx_record *want
 }
 
 /* A name that an interrupted command left half-way is free again once that is repaired. */
-static int claim_repaired(struct jail_env *env, const char *name, struct idx_record *want, uint32_t *ret_slot, struct err *e)
+static int claim_repaired(struct jail_env *env, const char *name, struct idx_record *want,
+	uint32_t *ret_slot, struct err *e)
 {
 	struct idx_record old;
 	struct err none = {0};
 	uint32_t slot;
 
-	if (name && (slot = idx_find(env->index, name)) != IDX_NONE && idx_read(env->index, slot, &old) &&
-		idx_orphan(&old) && hold_slot(env, name, &slot, &old, &none) == 0)
+	if (name && (slot = idx_find(env->index, name)) != IDX_NONE &&
+		idx_read(env->index, slot, &old) && idx_orphan(&old) &&
+		hold_slot(env, name, &slot, &old, &none) == 0)
 		idx_slot_unlock(env->index, slot);
 	return claim(env, name, want, ret_slot, e);
 }
 
 /* ---- create ---- */
 
-static int write_new(struct jail_env *env, const char *name, const struct jail_def *def, struct err *e)
+static int write_new(
+	struct jail_env *env, const char *name, const struct jail_def *def, struct err *e)
 {
 	AUTO_FREE char *tmp = str_fmt(".%s.new", name);
 	AUTO_FREE char *text = jail_def_print(def, JSON_PRETTY);
@@ -144,11 +151,27 @@ static int write_new(struct jail_env *env, const char *name, const struct jail_d
 	/* Only now has it its name: half a jail is never seen. */
 	if (renameat2(env->jails_fd, tmp, env->jails_fd, name, RENAME_NOREPLACE) < 0) {
 		if (errno == EEXIST)
-			return err_set(e, EEXIST, "cannot keep jail '%s': '%s/jails/%s' is there already", name,
+			return err_set(e, EEXIST,
+				"cannot keep jail '%s': '%s/jails/%s' is there already", name,
 				env->state_dir, name);
 		return err_sys(e, "cannot keep jail '%s'", name);
 	}
 	return fsync(env->jails_fd) < 0 ? err_sys(e, "cannot keep jail '%s'", name) : 0;
+}
+
+/* What the definition alone cannot say, before anything is made. */
+static int check_host(const struct jail_def *def, struct err *e)
+{
+	struct stat st;
+
+	if (def->root.kind != JAIL_ROOT_DIR)
+		return 0;
+	if (stat(def->root.path, &st) < 0)
+		return err_sys(e, "cannot use '%s' as the root", def->root.path);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ENOTDIR, "cannot use '%s' as the root: it is not a directory",
+			def->root.path);
+	return 0;
 }
 
 int jail_create(struct jail_env *env, const char *name, const struct jail_def *given, struct err *e)
@@ -160,7 +183,7 @@ int jail_create(struct jail_env *env, const char *name, const struct jail_def *g
 	uint32_t slot;
 	int r;
 
-	if (check_name(name, e) < 0 || jail_def_check(given, e) < 0)
+	if (check_name(name, e) < 0 || jail_def_check(given, e) < 0 || check_host(given, e) < 0)
 		return -e->code;
 	jail_def_copy(&def, given);
 	def.made = (struct jail_made){0};
@@ -199,13 +222,22 @@ struct starting {
 	const char *name;
 	const struct jail_def *def;
 	const struct jail_start_opts *o;
-	bool ephemeral, attached;
+	bool ephemeral, attached, visit;
 };
 
 static void supervisor(const struct starting *g, int channel, const char *trace)
 {
-	struct super_start st = {.env = g->env, .slot = g->slot, .name = g->name, .def = g->def, .ephemeral = g->ephemeral,
-		.attached = g->attached, .rows = g->o->rows, .cols = g->o->cols, .trace = trace, .channel = channel};
+	struct super_start st = {.env = g->env,
+		.slot = g->slot,
+		.name = g->name,
+		.def = g->def,
+		.ephemeral = g->ephemeral,
+		.visit = g->visit,
+		.attached = g->attached,
+		.rows = g->o->rows,
+		.cols = g->o->cols,
+		.trace = trace,
+		.channel = channel};
 	bool own = !g->o->stdio[0] && !g->o->stdio[1] && !g->o->stdio[2];
 
 	for (int i = 0; i < 3; i++)
@@ -258,13 +290,15 @@ static int bring_up(const struct starting *g, struct jail_attach *ret, struct er
 		return r;
 	}
 	if (ret)
-		*ret = (struct jail_attach){.ctl_fd = fd_take(&channel), .data_fd = fd, .supervisor = pid};
+		*ret = (struct jail_attach){
+			.ctl_fd = fd_take(&channel), .data_fd = fd, .supervisor = pid};
 	else
 		fd_close(&fd);
 	return 0;
 }
 
-static int prepare_start(struct jail_env *env, uint32_t slot, const struct idx_record *rec, struct jail_def *def, struct err *e)
+static int prepare_start(struct jail_env *env, uint32_t slot, const struct idx_record *rec,
+	struct jail_def *def, struct err *e)
 {
 	struct idx_record *r;
 
@@ -286,8 +320,8 @@ static int prepare_start(struct jail_env *env, uint32_t slot, const struct idx_r
 	return idx_own(env->index, slot, e);
 }
 
-int jail_start(struct jail_env *env, const char *which, const struct jail_start_opts *o, struct jail_attach *ret_attach,
-	struct err *e)
+int jail_start(struct jail_env *env, const char *which, const struct jail_start_opts *o,
+	struct jail_attach *ret_attach, struct err *e)
 {
 	struct jail_index *ix = env->index;
 	struct jail_def def = JAIL_DEF_INIT;
@@ -303,7 +337,8 @@ int jail_start(struct jail_env *env, const char *which, const struct jail_start_
 	if (!r) {
 		r = bring_up(&g, ret_attach, e);
 		if (r < 0) {
-			/* The supervisor has undone its rows, or has died: then its orphan is repaired. */
+			/* The supervisor has undone its rows, or has died: then its orphan is
+			 * repaired. */
 			struct idx_record now;
 
 			idx_own(ix, g.slot, &none);
@@ -324,17 +359,20 @@ int jail_start(struct jail_env *env, const char *which, const struct jail_start_
 	return r;
 }
 
-int jail_run(struct jail_env *env, const char *name, const struct jail_def *given, const struct jail_start_opts *o,
-	struct jail_attach *ret_attach, char ret_name[JAIL_NAME_MAX + 1], struct err *e)
+int jail_run(struct jail_env *env, const char *name, const struct jail_def *given,
+	const struct jail_start_opts *o, struct jail_attach *ret_attach,
+	char ret_name[JAIL_NAME_MAX + 1], struct err *e)
 {
 	struct jail_index *ix = env->index;
 	struct jail_def def = *given; /* shallow: only made.* is changed */
-	struct starting g = {.env = env, .def = &def, .o = o, .ephemeral = true, .attached = ret_attach};
+	struct starting g = {
+		.env = env, .def = &def, .o = o, .ephemeral = true, .attached = ret_attach};
 	struct idx_record rec;
 	struct err none = {0};
 	int r;
 
-	if ((name && check_name(name, e) < 0) || jail_def_check(given, e) < 0)
+	if ((name && check_name(name, e) < 0) || jail_def_check(given, e) < 0 ||
+		check_host(given, e) < 0)
 		return -e->code;
 	def.made = (struct jail_made){0};
 	record_from_def(name ? name : "", &def, &rec);
@@ -357,6 +395,87 @@ int jail_run(struct jail_env *env, const char *name, const struct jail_def *give
 	return r;
 }
 
+/* ---- visit ---- */
+
+/* The same tree and ids, but no program, no log, no policy: only somebody to enter by. */
+static void make_quiet(struct jail_def *def)
+{
+	strv_release(&def->args);
+	def->persist = def->init = true;
+	def->has_init = false;
+	def->terminal = false;
+	def->log.none = true;
+	def->restart.policy = JAIL_RESTART_NO;
+	def->limits.has_wall_ms = false;
+	def->net = JAIL_NET_NONE;
+	def->has_stop_timeout_ms = true;
+	def->stop_timeout_ms = 0;
+}
+
+static int visit_up(const struct starting *g,
+	int (*fn)(const struct entry_fds *, const struct jail_cp_opts *, uint64_t *, struct err *),
+	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
+{
+	struct jail_attach a = JAIL_ATTACH_INIT;
+	struct msg answer;
+	struct err none = {0};
+	uint64_t bytes = 0;
+	struct entry_fds in = {-1, -1, -1};
+	int status, r;
+
+	if (bring_up(g, &a, e) < 0)
+		return -e->code;
+	r = client_entry(a.ctl_fd, &in, e);
+	if (!r)
+		r = fn(&in, o, &bytes, e);
+	entry_release(&in);
+	if (client_request(a.ctl_fd, &(struct msg){.kind = MSG_STOP, .flag = 1}, NULL, 0, NULL, 0,
+		    &answer, NULL, &none) == 0)
+		while (waitpid(a.supervisor, &status, 0) < 0 && errno == EINTR)
+			;
+	jail_attach_release(&a);
+	if (ret_bytes)
+		*ret_bytes = bytes;
+	return r;
+}
+
+int jail_visit(struct jail_env *env, const char *which,
+	int (*fn)(const struct entry_fds *in, const struct jail_cp_opts *o, uint64_t *ret_bytes,
+		struct err *e),
+	const struct jail_cp_opts *o, uint64_t *ret_bytes, struct err *e)
+{
+	struct jail_def def = JAIL_DEF_INIT;
+	struct jail_start_opts quiet = {0};
+	struct starting g = {.env = env, .def = &def, .o = &quiet, .visit = true};
+	struct idx_record rec, now, *w;
+	struct err none = {0};
+	int r;
+
+	if (hold_slot(env, which, &g.slot, &rec, e) < 0)
+		return -e->code;
+	g.name = rec.name;
+	r = prepare_start(env, g.slot, &rec, &def, e);
+	if (!r) {
+		make_quiet(&def);
+		r = visit_up(&g, fn, o, ret_bytes, e);
+		idx_own(env->index, g.slot, &none);
+		idx_disown(env->index, g.slot);
+		repair_locked(env, g.slot, &none);
+		if (idx_read(env->index, g.slot, &now)) {
+			w = idx_edit(env->index, g.slot);
+			w->state = rec.state;
+			w->exit_code = rec.exit_code;
+			w->started_ms = rec.started_ms;
+			w->stopped_ms = rec.stopped_ms;
+			w->flags = rec.flags;
+			idx_done(env->index, g.slot);
+		}
+	}
+	jail_def_release(&def);
+	idx_slot_unlock(env->index, g.slot);
+	return r;
+}
+
 /* ---- rename ---- */
 
 int jail_rename(struct jail_env *env, const char *which, const char *new_name, struct err *e)
@@ -369,12 +488,16 @@ int jail_rename(struct jail_env *env, const char *which, const char *new_name, s
 	if (check_name(new_name, e) < 0 || hold_slot(env, which, &slot, &rec, e) < 0)
 		return -e->code;
 	if (is_up(&rec)) {
-		r = err_set(e, EBUSY, "cannot rename jail '%s' while it runs; 'jail stop %s' stops it", rec.name, rec.name);
+		r = err_set(e, EBUSY,
+			"cannot rename jail '%s' while it runs; 'jail stop %s' stops it", rec.name,
+			rec.name);
 	} else {
 		r = idx_lock(ix, e);
 		if (!r && idx_find(ix, new_name) != IDX_NONE)
-			r = err_set(e, EEXIST, "cannot rename jail '%s': jail '%s' exists already", rec.name, new_name);
-		else if (!r && renameat2(env->jails_fd, rec.name, env->jails_fd, new_name, RENAME_NOREPLACE) < 0)
+			r = err_set(e, EEXIST, "cannot rename jail '%s': jail '%s' exists already",
+				rec.name, new_name);
+		else if (!r && renameat2(env->jails_fd, rec.name, env->jails_fd, new_name,
+				       RENAME_NOREPLACE) < 0)
 			r = err_sys(e, "cannot rename jail '%s' to '%s'", rec.name, new_name);
 		else if (!r)
 			r = idx_rename(ix, slot, new_name, e);
@@ -409,7 +532,9 @@ static int remove_as_jail(struct jail_env *env, const char *name, struct err *e)
 	pid = proc_clone(CLONE_NEWUSER, -1, NULL);
 	if (pid == 0) {
 		close(go[1]);
-		r = read(go[0], &c, 1) == 1 && setgid(0) == 0 && setuid(0) == 0 ? path_rmtree(env->jails_fd, name, e) : -EPERM;
+		r = read(go[0], &c, 1) == 1 && setgid(0) == 0 && setuid(0) == 0
+			    ? path_rmtree(env->jails_fd, name, e)
+			    : -EPERM;
 		_exit(r < 0);
 	}
 	close(go[0]);
@@ -429,17 +554,57 @@ int remove_tree(struct jail_env *env, const char *name, struct err *e)
 
 	if (path_rmtree(env->jails_fd, name, &first) == 0)
 		return 0;
-	if (!env->root && (first.code == EACCES || first.code == EPERM) && remove_as_jail(env, name, e) == 0)
+	if (!env->root && (first.code == EACCES || first.code == EPERM) &&
+		remove_as_jail(env, name, e) == 0)
 		return 0;
 	*e = first;
 	return -e->code;
 }
 
-static int remove_jail(struct jail_env *env, uint32_t slot, const struct idx_record *rec, struct err *e)
+/*
+ * Something mounted in the jail's folder is somebody else's: told before anything is touched.
+ * path_rmtree would stop at it too, but in the middle.
+ */
+static int check_mounts(struct jail_env *env, const char *name, struct err *e)
+{
+	AUTO_FD int info = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	AUTO_FD int dir =
+		openat(env->jails_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_BUF struct buf b = {0};
+	char link[32], own[4096], point[4097], *save = NULL;
+	ssize_t n;
+
+	if (dir < 0)
+		return 0;
+	if (info < 0)
+		return err_sys(e, "cannot open '/proc/self/mountinfo'");
+	n = readlink(path_of_fd(dir, link), own, sizeof(own) - 1);
+	if (n < 0)
+		return err_sys(e, "cannot examine the folder of jail '%s'", name);
+	own[n] = '\0';
+	if (file_read_fd(info, "/proc/self/mountinfo", MOUNTINFO_BYTES_MAX, &b, e) < 0)
+		return -e->code;
+	for (char *line = strtok_r(b.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (sscanf(line, "%*s %*s %*s %*s %4096s", point) != 1)
+			continue;
+		mountinfo_unescape(point);
+		if (path_is_below(point, own))
+			return err_set(e, EBUSY,
+				"cannot destroy jail '%s': something is mounted on '%s'; unmount "
+				"it first",
+				name, point);
+	}
+	return 0;
+}
+
+static int remove_jail(
+	struct jail_env *env, uint32_t slot, const struct idx_record *rec, struct err *e)
 {
 	AUTO_FREE char *going = str_fmt(".%s.gone", rec->name);
 	int r;
 
+	if (check_mounts(env, rec->name, e) < 0)
+		return -e->code;
 	/* First out of sight in one step; what follows may be interrupted and is finished later. */
 	if (remove_leftovers(env, rec->name, e) < 0)
 		return err_prefix(e, "cannot destroy jail '%s'", rec->name);
@@ -455,7 +620,9 @@ static int remove_jail(struct jail_env *env, uint32_t slot, const struct idx_rec
 	idx_unlock(env->index);
 	r = remove_tree(env, going, e);
 	if (r < 0)
-		return err_prefix(e, "jail '%s' is destroyed, but not all of its files could be removed", rec->name);
+		return err_prefix(e,
+			"jail '%s' is destroyed, but not all of its files could be removed",
+			rec->name);
 	if (idx_lock(env->index, e) == 0) {
 		idx_in_step(env);
 		idx_unlock(env->index);
@@ -474,19 +641,24 @@ int jail_destroy(struct jail_env *env, const char *which, unsigned int flags, st
 		return -e->code;
 	if (is_up(&before)) {
 		if (!(flags & JAIL_FORCE))
-			return err_set(e, EBUSY, "cannot destroy jail '%s' while it runs; stop it first, or use --force", before.name);
+			return err_set(e, EBUSY,
+				"cannot destroy jail '%s' while it runs; stop it first, or use "
+				"--force",
+				before.name);
 		r = jail_stop(env, which, &now, e);
 		if (r < 0 && r != -ESRCH && r != -ENOENT)
 			return r;
 	}
 	r = hold_slot(env, which, &slot, &rec, e);
-	/* Of a jail that was only running, nothing is left once it is down: that is what was asked. */
+	/* Of a jail that was only running, nothing is left once it is down: that is what was asked.
+	 */
 	if (r == -ENOENT && (before.flags & (IDX_EPHEMERAL | IDX_MAKING)))
 		return 0;
 	if (r < 0)
 		return r;
 	if (is_up(&rec))
-		r = err_set(e, EBUSY, "cannot destroy jail '%s': it has been started again", rec.name);
+		r = err_set(
+			e, EBUSY, "cannot destroy jail '%s': it has been started again", rec.name);
 	else
 		r = remove_jail(env, slot, &rec, e);
 	idx_slot_unlock(env->index, slot);

@@ -15,7 +15,9 @@
 static int open_file(struct log_writer *w, int extra, struct err *e)
 {
 	AUTO_FD int fd = openat(w->dir_fd, "log",
-		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | extra, 0600);
+		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
+			extra,
+		0600);
 	struct stat st;
 
 	if (fd < 0)
@@ -23,7 +25,8 @@ static int open_file(struct log_writer *w, int extra, struct err *e)
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, "cannot examine the jail's log");
 	if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
-		return err_set(e, EINVAL, "cannot open the jail's log: something else stands in its place");
+		return err_set(e, EINVAL,
+			"cannot open the jail's log: something else stands in its place");
 	w->size = (uint64_t)st.st_size;
 	return fd_take(&fd);
 }
@@ -81,8 +84,8 @@ static void flush(struct log_writer *w)
 	w->n_out = 0;
 }
 
-static void put_record(struct log_writer *w, const char *stamp, uint32_t n_stamp, int stream, bool ends, const char *p,
-	uint32_t n)
+static void put_record(struct log_writer *w, const char *stamp, uint32_t n_stamp, int stream,
+	bool ends, const char *p, uint32_t n)
 {
 	static const char *const names[] = {" stdout", " stderr"};
 

@@ -19,11 +19,16 @@
 #include "base/err.h"
 
 enum { LOG_STDOUT, LOG_STDERR, LOG_STREAMS };
-enum { LOG_LINE_BYTES = 16384, LOG_OUT_BYTES = LOG_LINE_BYTES + 64, LOG_MAX_BYTES = 10 << 20, LOG_FILES = 2 };
+enum {
+	LOG_LINE_BYTES = 16384,
+	LOG_OUT_BYTES = LOG_LINE_BYTES + 64,
+	LOG_MAX_BYTES = 10 << 20,
+	LOG_FILES = 2
+};
 
 struct log_writer {
 	int dir_fd; /* owned */
-	int fd;	    /* owned; -1: nothing is kept */
+	int fd; /* owned; -1: nothing is kept */
 	uint64_t size, max_bytes, lost_bytes;
 	uint32_t files;
 	bool mid_line[LOG_STREAMS];

@@ -20,7 +20,7 @@ struct jail_logs {
 	char name[JAIL_NAME_MAX + 1];
 	uint32_t jid;
 	int dir_fd, fd, notify_fd;
-	int file;	/* number of the file being read; 0 is "log" */
+	int file; /* number of the file being read; 0 is "log" */
 	bool follow, ended;
 	uint64_t since_ns, skip;
 	char buf[READ_BYTES];
@@ -38,7 +38,8 @@ static int open_number(struct jail_logs *l, int k)
 	struct stat st;
 
 	file_name(k, name);
-	AUTO_FD int fd = openat(l->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	AUTO_FD int fd =
+		openat(l->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
@@ -72,10 +73,15 @@ bool log_line_parse(const char *p, size_t n, struct jail_log_line *ret)
 	if (n < sizeof(form) - 1)
 		return false;
 	for (size_t i = 0; i < sizeof(form) - 1; i++)
-		if (form[i] == 'd' && i < 30 ? p[i] < '0' || p[i] > '9' : form[i] != '?' && p[i] != form[i])
+		if (form[i] == 'd' && i < 30 ? p[i] < '0' || p[i] > '9'
+					     : form[i] != '?' && p[i] != form[i])
 			return false;
-	tm = (struct tm){.tm_year = two(p) * 100 + two(p + 2) - 1900, .tm_mon = two(p + 5) - 1, .tm_mday = two(p + 8),
-		.tm_hour = two(p + 11), .tm_min = two(p + 14), .tm_sec = two(p + 17)};
+	tm = (struct tm){.tm_year = two(p) * 100 + two(p + 2) - 1900,
+		.tm_mon = two(p + 5) - 1,
+		.tm_mday = two(p + 8),
+		.tm_hour = two(p + 11),
+		.tm_min = two(p + 14),
+		.tm_sec = two(p + 17)};
 	for (int i = 20; i < 29; i++)
 		ns = ns * 10 + (uint64_t)(p[i] - '0');
 	ret->time_ns = (uint64_t)timegm(&tm) * 1000000000 + ns;
@@ -122,7 +128,8 @@ static bool next_file(struct jail_logs *l)
 	} else {
 		/* Rotated since: what we hold is log.1 by now. */
 		if (fstatat(l->dir_fd, "log", &now, AT_SYMLINK_NOFOLLOW) < 0 ||
-			(l->fd >= 0 && (fstat(l->fd, &open_one) < 0 || now.st_ino == open_one.st_ino)))
+			(l->fd >= 0 &&
+				(fstat(l->fd, &open_one) < 0 || now.st_ino == open_one.st_ino)))
 			return false;
 		fd = open_number(l, 0);
 		if (fd < 0)
@@ -136,14 +143,15 @@ static bool next_file(struct jail_logs *l)
 
 static int next_record(struct jail_logs *l, struct jail_log_line *ret, struct err *e)
 {
-	const char *p;
-	size_t n;
+	const char *p = NULL;
+	size_t n = 0;
 	int r;
 
 	for (;;) {
 		r = raw_line(l, &p, &n);
 		if (r < 0)
-			return err_set(e, -r, "cannot read the log of jail '%s': %s", l->name, strerrordesc_np(-r));
+			return err_set(e, -r, "cannot read the log of jail '%s': %s", l->name,
+				strerrordesc_np(-r));
 		if (!r && !next_file(l))
 			return 0;
 		if (r && log_line_parse(p, n, ret) && ret->time_ns >= l->since_ns)
@@ -156,8 +164,9 @@ static bool still_up(struct jail_logs *l)
 	struct idx_record r;
 	uint32_t slot = idx_find(l->env->index, l->name);
 
-	return slot != IDX_NONE && idx_read(l->env->index, slot, &r) && r.jid == l->jid && !idx_orphan(&r) &&
-	       r.state != JAIL_CREATED && r.state != JAIL_STOPPED && r.state != JAIL_BROKEN && r.state != JAIL_DIED;
+	return slot != IDX_NONE && idx_read(l->env->index, slot, &r) && r.jid == l->jid &&
+	       !idx_orphan(&r) && r.state != JAIL_CREATED && r.state != JAIL_STOPPED &&
+	       r.state != JAIL_BROKEN && r.state != JAIL_DIED;
 }
 
 static int wait_for_more(struct jail_logs *l, struct err *e)
@@ -167,7 +176,8 @@ static int wait_for_more(struct jail_logs *l, struct err *e)
 
 	/* The second bounds how late the jail's end is seen; without inotify it is shorter. */
 	if (poll(&p, 1, l->notify_fd >= 0 ? 1000 : 100) < 0)
-		return errno == EINTR ? err_set(e, EINTR, "interrupted") : err_sys(e, "cannot wait for the log");
+		return errno == EINTR ? err_set(e, EINTR, "interrupted")
+				      : err_sys(e, "cannot wait for the log");
 	if (p.revents && read(l->notify_fd, drain, sizeof(drain)) < 0 && errno != EAGAIN)
 		fd_close(&l->notify_fd);
 	return 0;
@@ -206,8 +216,8 @@ static int count_lines(struct jail_logs *l, uint64_t *ret, struct err *e)
 	return r;
 }
 
-int jail_logs_open(struct jail_env *env, const char *which, const struct jail_logs_opts *o, struct jail_logs **ret,
-	struct err *e)
+int jail_logs_open(struct jail_env *env, const char *which, const struct jail_logs_opts *o,
+	struct jail_logs **ret, struct err *e)
 {
 	struct jail_info info;
 	struct jail_logs *l;
@@ -217,11 +227,17 @@ int jail_logs_open(struct jail_env *env, const char *which, const struct jail_lo
 	if (jail_find(env, which, &info, e) < 0)
 		return -e->code;
 	l = mem_new(sizeof(*l));
-	*l = (struct jail_logs){.env = env, .jid = info.jid, .fd = -1, .notify_fd = -1, .follow = o->follow,
-		.since_ns = o->since_ms > UINT64_MAX / 1000000 ? UINT64_MAX : o->since_ms * 1000000};
+	*l = (struct jail_logs){.env = env,
+		.jid = info.jid,
+		.fd = -1,
+		.notify_fd = -1,
+		.follow = o->follow,
+		.since_ns =
+			o->since_ms > UINT64_MAX / 1000000 ? UINT64_MAX : o->since_ms * 1000000};
 	memcpy(l->name, info.name, sizeof(l->name));
 	/* A jail of jail_run has no folder on disk: its log is with its running state. */
-	l->dir_fd = info.ephemeral ? env_run_dir(env, info.name, e) : env_jail_dir(env, info.name, e);
+	l->dir_fd =
+		info.ephemeral ? env_run_dir(env, info.name, e) : env_jail_dir(env, info.name, e);
 	if (l->dir_fd < 0 || (o->tail != UINT64_MAX && count_lines(l, &lines, e) < 0)) {
 		jail_logs_free(l);
 		return -e->code;
@@ -238,7 +254,8 @@ int jail_logs_open(struct jail_env *env, const char *which, const struct jail_lo
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", l->dir_fd);
 		l->notify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 		if (l->notify_fd >= 0)
-			inotify_add_watch(l->notify_fd, path, IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF);
+			inotify_add_watch(l->notify_fd, path,
+				IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF);
 	}
 	*ret = l;
 	return 0;

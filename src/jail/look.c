@@ -12,16 +12,16 @@
 
 const char *jail_state_name(enum jail_state s)
 {
-	static const char *const names[] = {"created", "starting", "running", "paused", "restarting", "stopping",
-		"stopped", "died", "broken"};
+	static const char *const names[] = {"created", "starting", "running", "paused",
+		"restarting", "stopping", "stopped", "died", "broken"};
 
 	return (unsigned int)s < JAIL_STATES ? names[s] : "unknown";
 }
 
 const char *jail_event_name(enum jail_event_kind k)
 {
-	static const char *const names[] = {"create", "start", "exit", "stop", "kill", "pause", "resume", "set", "rename",
-		"destroy", "exec", "oom", "restart", "repair"};
+	static const char *const names[] = {"create", "start", "exit", "stop", "kill", "pause",
+		"resume", "set", "rename", "destroy", "exec", "oom", "restart", "repair"};
 
 	return (unsigned int)k < JAIL_EV_KINDS ? names[k] : "unknown";
 }
@@ -87,13 +87,15 @@ int jail_definition(struct jail_env *env, const char *which, struct jail_def *re
 	if (find_slot(env, which, &slot, &r, e) < 0)
 		return -e->code;
 	if (r.flags & IDX_EPHEMERAL)
-		return err_set(e, ENOENT, "jail '%s' is of 'jail run' and has no definition on disk", r.name);
+		return err_set(e, ENOENT,
+			"jail '%s' is of 'jail run' and has no definition on disk", r.name);
 	return def_read(env, r.name, ret, e);
 }
 
 /* ---- stats ---- */
 
-static int open_group(struct jail_env *env, const char *which, struct idx_record *rec, struct iso_cgroup *cg, struct err *e)
+static int open_group(struct jail_env *env, const char *which, struct idx_record *rec,
+	struct iso_cgroup *cg, struct err *e)
 {
 	AUTO_FREE char *path = NULL;
 	uint32_t slot;
@@ -105,9 +107,11 @@ static int open_group(struct jail_env *env, const char *which, struct idx_record
 		return err_set(e, ESRCH, "jail '%s' is not running", rec->name);
 	path = env_cgroup(env, rec->name);
 	r = iso_cgroup_open(path, cg, e);
-	return r == -ENOENT ? err_set(e, EOPNOTSUPP, "jail '%s' has no control group on this host: its use cannot be told",
-				      rec->name) :
-			      r;
+	return r == -ENOENT ? err_set(e, EOPNOTSUPP,
+				      "jail '%s' has no control group on this host: its use cannot "
+				      "be told",
+				      rec->name)
+			    : r;
 }
 
 int jail_stats(struct jail_env *env, const char *which, struct jail_stats *ret, struct err *e)
@@ -137,6 +141,11 @@ int jail_stats(struct jail_env *env, const char *which, struct jail_stats *ret, 
 		.io_read_bytes = s.io_read_bytes,
 		.io_write_bytes = s.io_write_bytes,
 		.time_ns = time_mono_ns()};
+	/* Control groups of version 1 count the processor's time in a hierarchy that costs a start
+	   too much to join: what the processes and those they reaped used is the same sum. */
+	if (ret->cpu_usec == UINT64_MAX &&
+		ps_cpu(env, which, &ret->cpu_user_usec, &ret->cpu_system_usec, e) == 0)
+		ret->cpu_usec = ret->cpu_user_usec + ret->cpu_system_usec;
 	return 0;
 }
 
@@ -157,11 +166,13 @@ static void add_state(struct buf *b, const struct jail_info *i)
 	if (i->state == JAIL_STOPPED)
 		buf_addf(b, "  \"exitCode\": %d,\n", i->exit_code);
 	if (i->init_pid)
-		buf_addf(b, "  \"pid\": %d,\n  \"supervisorPid\": %d,\n", (int)i->init_pid, (int)i->supervisor_pid);
-	buf_addf(b, "  \"ephemeral\": %s,\n  \"oom\": %s,\n  \"restarts\": %u,\n", i->ephemeral ? "true" : "false",
-		i->oom ? "true" : "false", i->restarts);
+		buf_addf(b, "  \"pid\": %d,\n  \"supervisorPid\": %d,\n", (int)i->init_pid,
+			(int)i->supervisor_pid);
+	buf_addf(b, "  \"ephemeral\": %s,\n  \"oom\": %s,\n  \"restarts\": %u,\n",
+		i->ephemeral ? "true" : "false", i->oom ? "true" : "false", i->restarts);
 	buf_addf(b, "  \"createdMs\": %llu,\n  \"startedMs\": %llu,\n  \"stoppedMs\": %llu,\n",
-		(unsigned long long)i->created_ms, (unsigned long long)i->started_ms, (unsigned long long)i->stopped_ms);
+		(unsigned long long)i->created_ms, (unsigned long long)i->started_ms,
+		(unsigned long long)i->stopped_ms);
 	if (i->id_count)
 		buf_addf(b, "  \"ids\": {\"base\": %u, \"count\": %u},\n", i->id_base, i->id_count);
 }
@@ -202,7 +213,8 @@ static void add_soft(struct buf *b, struct jail_env *env, const struct jail_info
 	if (iso_cgroup_open(path, &cg, &none) == 0 && cg.soft_reason[0])
 		add_text(b, "softLimits", cg.soft_reason);
 	else
-		add_text(b, "softLimits", none.code ? none.text : "some limits are not held on this host");
+		add_text(b, "softLimits",
+			none.code ? none.text : "some limits are not held on this host");
 	iso_cgroup_release(&cg);
 }
 
@@ -256,8 +268,9 @@ bool jail_doctor(size_t i, struct jail_check *ret)
 		.purpose = iso_probes[i].purpose,
 		.tier = iso_probe_tier_names[iso_probes[i].tier],
 		.state_name = iso_probe_state_names[r.state],
-		.state = r.state == ISO_PROBE_OK ? JAIL_CHECK_OK :
-			r.state == ISO_PROBE_LIMITED ? JAIL_CHECK_LIMITED : JAIL_CHECK_MISSING};
+		.state = r.state == ISO_PROBE_OK        ? JAIL_CHECK_OK
+			 : r.state == ISO_PROBE_LIMITED ? JAIL_CHECK_LIMITED
+							: JAIL_CHECK_MISSING};
 	memcpy(ret->found, r.found, sizeof(ret->found));
 	memcpy(ret->remedy, r.remedy, sizeof(ret->remedy));
 	return true;

@@ -14,23 +14,24 @@
 
 enum msg_kind {
 	/* to the supervisor */
-	MSG_EXEC = 1, /* struct msg, then argv\0..., env\0..., user\0, cwd\0; 3 descriptors without a terminal */
-	MSG_CONSOLE,  /* rows, cols: become the terminal's holder */
-	MSG_SIGNAL,   /* value: to this connection's program */
-	MSG_RESIZE,   /* rows, cols */
-	MSG_STOP,     /* value: signal or 0; time_ms when flag */
-	MSG_KILL,     /* value: signal, to the program; SIGKILL: to all */
+	MSG_EXEC = 1, /* struct msg, then argv\0..., env\0..., user\0, cwd\0; 3 descriptors without
+			 a terminal */
+	MSG_CONSOLE, /* rows, cols: become the terminal's holder */
+	MSG_SIGNAL, /* value: to this connection's program */
+	MSG_RESIZE, /* rows, cols */
+	MSG_STOP, /* value: signal or 0; time_ms when flag */
+	MSG_KILL, /* value: signal, to the program; SIGKILL: to all */
 	MSG_PAUSE,
 	MSG_RESUME,
 	MSG_WAIT,
-	MSG_WALL,     /* time_ms: the new wall-clock limit; UINT64_MAX: none */
-	MSG_PIDFD,    /* give me the init */
-	MSG_HELLO,    /* the record, for an index that was lost */
-	MSG_ADOPT,    /* value: your slot in the new index */
+	MSG_WALL, /* time_ms: the new wall-clock limit; UINT64_MAX: none */
+	MSG_PIDFD, /* what one enters by: the init, and for plain users two namespaces */
+	MSG_HELLO, /* the record, for an index that was lost */
+	MSG_ADOPT, /* value: your slot in the new index */
 	/* from it */
-	MSG_OK,       /* value; PIDFD and terminals: one descriptor; HELLO: struct msg_record */
-	MSG_ERROR,    /* struct msg_error */
-	MSG_EXIT,     /* value: exit code of this connection's program, or of the jail */
+	MSG_OK, /* value; PIDFD and terminals: one descriptor; HELLO: struct msg_record */
+	MSG_ERROR, /* struct msg_error */
+	MSG_EXIT, /* value: exit code of this connection's program, or of the jail */
 	MSG_DETACHED, /* somebody else took the terminal */
 };
 
@@ -53,5 +54,10 @@ struct msg_record {
 };
 
 enum { MSG_BYTES_MAX = 160 * 1024, MSG_STRINGS_MAX = 4096 };
+
+/* The descriptors that PIDFD is answered with: all owned; user and mnt -1 when pidfd will do. */
+struct entry_fds {
+	int pidfd, user, mnt;
+};
 
 #endif

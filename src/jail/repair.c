@@ -37,7 +37,8 @@ void record_stopped(struct jail_index *ix, uint32_t slot, int code, bool oom)
 /* ---- one jail ---- */
 
 /* jail_create was killed: the folder has its name only when it is complete. */
-static int repair_making(struct jail_env *env, uint32_t slot, const struct idx_record *rec, struct err *e)
+static int repair_making(
+	struct jail_env *env, uint32_t slot, const struct idx_record *rec, struct err *e)
 {
 	struct jail_def def = JAIL_DEF_INIT;
 	struct idx_record *r;
@@ -59,7 +60,10 @@ static int repair_making(struct jail_env *env, uint32_t slot, const struct idx_r
 	jail_def_release(&def);
 	idx_in_step(env);
 	idx_unlock(env->index);
-	return n == -ENOENT ? err_set(e, ENOENT, "there is no jail '%s': its creation was interrupted", rec->name) : n;
+	return n == -ENOENT
+		       ? err_set(e, ENOENT, "there is no jail '%s': its creation was interrupted",
+				 rec->name)
+		       : n;
 }
 
 int repair_locked(struct jail_env *env, uint32_t slot, struct err *e)
@@ -82,16 +86,20 @@ int repair_locked(struct jail_env *env, uint32_t slot, struct err *e)
 		*e = undo;
 		return err_prefix(e, "cannot repair jail '%s'", rec.name);
 	}
-	idx_event(env->index, JAIL_EV_REPAIR, rec.name, rec.jid, 0, "its supervisor had been killed");
+	idx_event(
+		env->index, JAIL_EV_REPAIR, rec.name, rec.jid, 0, "its supervisor had been killed");
 	if (u.ephemeral) {
 		if (idx_lock(env->index, e) < 0)
 			return -e->code;
 		idx_free(env->index, slot);
 		idx_unlock(env->index);
-		return err_set(e, ENOENT, "there is no jail '%s' any more: its supervisor was killed, and what it left is removed",
+		return err_set(e, ENOENT,
+			"there is no jail '%s' any more: its supervisor was killed, and what it "
+			"left is removed",
 			rec.name);
 	}
-	record_stopped(env->index, slot, rec.state == JAIL_STARTING && !rec.started_ms ? ERR_EXIT_TOOL : EXIT_KILLED, false);
+	record_stopped(env->index, slot,
+		rec.state == JAIL_STARTING && !rec.started_ms ? ERR_EXIT_TOOL : EXIT_KILLED, false);
 	__atomic_store_n(&env->index->map->records[slot].owner, 0, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -167,8 +175,8 @@ static int add_missing(struct jail_env *env, const char *name, struct err *e)
 	return r == -EEXIST ? 0 : r;
 }
 
-static int each_name(int dirfd, int (*fn)(struct jail_env *env, const char *name, struct err *e), struct jail_env *env,
-	struct err *e)
+static int each_name(int dirfd, int (*fn)(struct jail_env *env, const char *name, struct err *e),
+	struct jail_env *env, struct err *e)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -204,7 +212,8 @@ static int ask_running(struct jail_env *env, const char *name, struct err *e)
 	struct idx_record *r;
 
 	if (sock < 0 || client_hello(sock, &hello, &none) < 0) {
-		/* A folder of state whose supervisor has gone: an orphan for repair to take down. */
+		/* A folder of state whose supervisor has gone: an orphan for repair to take down.
+		 */
 		if (slot == IDX_NONE) {
 			hello.rec = (struct idx_record){.state = JAIL_DIED, .flags = IDX_EPHEMERAL};
 			snprintf(hello.rec.name, sizeof(hello.rec.name), "%s", name);
@@ -230,9 +239,11 @@ static void drop_vanished(struct jail_env *env)
 		struct idx_record r;
 		struct stat st;
 
-		if (!idx_read(env->index, s, &r) || (r.flags & IDX_EPHEMERAL) || ((r.owner & FUTEX_TID_MASK) && !(r.owner & FUTEX_OWNER_DIED)))
+		if (!idx_read(env->index, s, &r) || (r.flags & IDX_EPHEMERAL) ||
+			((r.owner & FUTEX_TID_MASK) && !(r.owner & FUTEX_OWNER_DIED)))
 			continue;
-		if (fstatat(env->jails_fd, r.name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT && !idx_orphan(&r))
+		if (fstatat(env->jails_fd, r.name, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+			errno == ENOENT && !idx_orphan(&r))
 			idx_free(env->index, s);
 	}
 }
@@ -240,7 +251,8 @@ static void drop_vanished(struct jail_env *env)
 int idx_rebuild(struct jail_env *env, struct err *e)
 {
 	bool empty = !env->index->map->h.count;
-	AUTO_FD int run = path_try(env->run_fd, RUN_JAILS, O_RDONLY | O_DIRECTORY, PATH_NO_SYMLINKS);
+	AUTO_FD int run =
+		path_try(env->run_fd, RUN_JAILS, O_RDONLY | O_DIRECTORY, PATH_NO_SYMLINKS);
 
 	drop_vanished(env);
 	if (each_name(env->jails_fd, add_missing, env, e) < 0)

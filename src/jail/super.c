@@ -18,8 +18,15 @@
 #include "base/proc.h"
 #include "jail/super_int.h"
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 60000, STABLE_MS = 10000, NUDGE_MS = 200, NUDGE_SLOW_MS = 1000,
-	STOP_DEFAULT_MS = 10000, KILL_AGAIN_MS = 1000 };
+enum {
+	BACKOFF_FIRST_MS = 100,
+	BACKOFF_MAX_MS = 60000,
+	STABLE_MS = 10000,
+	NUDGE_MS = 200,
+	NUDGE_SLOW_MS = 1000,
+	STOP_DEFAULT_MS = 10000,
+	KILL_AGAIN_MS = 1000
+};
 
 /* ---- sources ---- */
 
@@ -66,7 +73,8 @@ void super_event(struct super *s, enum jail_event_kind kind, int value, const ch
 {
 	AUTO_FREE char *shown = detail ? str_visible(detail) : NULL;
 
-	idx_event(s->up.env->index, kind, s->name, s->jid, value, shown);
+	if (!s->visit)
+		idx_event(s->up.env->index, kind, s->name, s->jid, value, shown);
 }
 
 static void record_up(struct super *s)
@@ -88,7 +96,8 @@ static void keep_last(struct super *s)
 	char text[160];
 	struct err e = {0};
 	AUTO_FD int dir = env_jail_dir(s->up.env, s->name, &e);
-	int n = snprintf(text, sizeof(text), "{\"exitCode\": %d, \"stoppedMs\": %llu, \"oom\": %s}\n", s->code,
+	int n = snprintf(text, sizeof(text),
+		"{\"exitCode\": %d, \"stoppedMs\": %llu, \"oom\": %s}\n", s->code,
 		(unsigned long long)time_wall_ms(), s->oom_killed ? "true" : "false");
 
 	if (dir >= 0)
@@ -117,7 +126,8 @@ static void record_end(struct super *s)
 
 static void sources_init(struct super *s)
 {
-	struct source *all[] = {&s->listener, &s->init, &s->signals, &s->oom, &s->out[0], &s->out[1], &s->master, &s->data};
+	struct source *all[] = {&s->listener, &s->init, &s->signals, &s->oom, &s->out[0],
+		&s->out[1], &s->master, &s->data};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		all[i]->fd = -1;
@@ -127,7 +137,8 @@ static void sources_init(struct super *s)
 static int shed_descriptors(const struct super_start *st, struct err *e)
 {
 	const struct jail_env *env = st->env;
-	const int keep[] = {env->state_fd, env->run_fd, env->jails_fd, st->channel, st->stdio[0], st->stdio[1], st->stdio[2]};
+	const int keep[] = {env->state_fd, env->run_fd, env->jails_fd, st->channel, st->stdio[0],
+		st->stdio[1], st->stdio[2]};
 
 	fd_close(&st->env->index->fd);
 	return fd_close_others(keep, ARRAY_SIZE(keep), e);
@@ -256,7 +267,8 @@ static bool shall_restart(const struct super *s)
 {
 	if (s->phase == PHASE_STOPPING || s->restart == JAIL_RESTART_NO)
 		return false;
-	if (s->restart == JAIL_RESTART_ON_FAILURE && (s->code == 0 || (s->restart_max && s->restarts >= s->restart_max)))
+	if (s->restart == JAIL_RESTART_ON_FAILURE &&
+		(s->code == 0 || (s->restart_max && s->restarts >= s->restart_max)))
 		return false;
 	return true;
 }
@@ -266,7 +278,8 @@ static void note_oom(struct super *s)
 	struct iso_stats st;
 	struct err e = {0};
 
-	if (s->oom_killed || iso_cgroup_stats(&s->up.cg, &st, &e) < 0 || st.oom_kills == UINT64_MAX || !st.oom_kills)
+	if (s->oom_killed || iso_cgroup_stats(&s->up.cg, &st, &e) < 0 ||
+		st.oom_kills == UINT64_MAX || !st.oom_kills)
 		return;
 	s->oom_killed = true;
 	super_event(s, JAIL_EV_OOM, 0, NULL);
@@ -290,7 +303,8 @@ static void on_init_end(struct super *s, struct source *src, uint32_t events)
 		return;
 	}
 	down_run(&s->up, UP_COMPOSE);
-	s->backoff_ms = stable || !s->backoff_ms ? BACKOFF_FIRST_MS : MIN(s->backoff_ms * 2, BACKOFF_MAX_MS);
+	s->backoff_ms = stable || !s->backoff_ms ? BACKOFF_FIRST_MS
+						 : MIN(s->backoff_ms * 2, BACKOFF_MAX_MS);
 	if (stable)
 		s->restarts = 0;
 	s->restart_at = time_mono_ms() + s->backoff_ms;
@@ -354,7 +368,8 @@ static void nudge(struct super *s)
 	pid_t *pids = NULL;
 	size_t n = 0;
 	struct err e = {0};
-	bool known = s->up.cg.mode != ISO_CGROUP_NONE && iso_cgroup_pids(&s->up.cg, &pids, &n, &e) == 0;
+	bool known =
+		s->up.cg.mode != ISO_CGROUP_NONE && iso_cgroup_pids(&s->up.cg, &pids, &n, &e) == 0;
 
 	free(pids);
 	if (!known || n <= 1)
@@ -444,7 +459,8 @@ static int open_loop(struct super *s, struct err *e)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	s->signals = (struct source){.on = on_signal, .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
+	s->signals = (struct source){
+		.on = on_signal, .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
 	if (s->signals.fd < 0 || source_add(s, &s->signals, EPOLLIN) < 0)
 		return err_sys(e, "cannot make the supervisor's loop");
 	return 0;
@@ -500,6 +516,7 @@ void super_main(const struct super_start *st)
 	s->epoll_fd = s->reserve_fd = -1;
 	s->kill_at = s->nudge_at = s->restart_at = s->wall_at = NEVER;
 	s->ephemeral = s->up.ephemeral = st->ephemeral;
+	s->visit = st->visit;
 	s->up.attached = st->attached;
 	s->up.rows = st->rows, s->up.cols = st->cols;
 	s->up.trace = st->trace;
@@ -511,7 +528,8 @@ void super_main(const struct super_start *st)
 	take_policy(s, &s->def);
 	settle(s->name);
 	c = NULL;
-	if (begin(s, st, &e) == 0 && (watch(s, &e) < 0 || !(c = conn_add(s, st->channel)) || report(s, c, st, &e) < 0)) {
+	if (begin(s, st, &e) == 0 &&
+		(watch(s, &e) < 0 || !(c = conn_add(s, st->channel)) || report(s, c, st, &e) < 0)) {
 		unwatch(s);
 		down_run(&s->up, UP_FIRST);
 	}
@@ -528,7 +546,7 @@ void super_main(const struct super_start *st)
 	if (s->phase == PHASE_ENDED && s->up.jail.pidfd >= 0)
 		unwatch(s);
 	down_run(&s->up, UP_FIRST);
-	if (!s->ephemeral)
+	if (!s->ephemeral && !s->visit)
 		keep_last(s);
 	record_end(s);
 	tell_end(s);

@@ -15,10 +15,11 @@ struct super_start {
 	const char *name;
 	const struct jail_def *def; /* with made.* filled */
 	bool ephemeral, attached;
+	bool visit; /* for jail cp: leaves no trace in events and last.json */
 	int stdio[3];
 	uint16_t rows, cols;
 	const char *trace; /* absolute, or NULL */
-	int channel;	   /* our end of the pair whose other end the starter holds */
+	int channel; /* our end of the pair whose other end the starter holds */
 };
 
 /* Brings the jail up, tells the starter, and serves until it is down. */

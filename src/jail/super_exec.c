@@ -1,9 +1,11 @@
 /* exec: one more program under the policy that this process holds. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -45,27 +47,67 @@ static int parse(const struct msg *m, char *text, size_t n, struct request *ret,
 	return 0;
 }
 
-/* The jail's root as its init sees it: that process is our child, so the pid cannot be another's. */
+/* In a child: enters the jail and hands its root out.  Nothing else happens there. */
+static void __attribute__((noreturn)) fetch_root(const int *ns_fds, int sock)
+{
+	int fd = -1;
+
+	if (setns(ns_fds[SPEC_NS_USER], CLONE_NEWUSER) == 0 &&
+		setns(ns_fds[SPEC_NS_MOUNT], CLONE_NEWNS) == 0)
+		fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_exit(fd < 0 || fd_send(sock, "", 1, &fd, 1) < 0);
+}
+
+/* Where the init's /proc entry is closed to us (plain users), by the namespaces of its birth. */
+static int root_by_namespace(struct super *s, struct err *e)
+{
+	AUTO_FD int pidfd = -1;
+	int pair[2], fd = -1, status;
+	size_t n_fds = 1;
+	pid_t pid;
+	char c;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, "cannot open the jail's root");
+	pid = proc_clone(0, -1, &pidfd);
+	if (pid == 0)
+		fetch_root(s->up.jail.ns_fds, pair[1]);
+	close(pair[1]);
+	if (pid > 0 && fd_recv(pair[0], &c, 1, &fd, &n_fds) != 1)
+		fd = -1;
+	close(pair[0]);
+	if (pid > 0)
+		proc_wait(pidfd, &status);
+	return fd < 0 ? err_set(e, EACCES, "cannot open the jail's root") : fd;
+}
+
+/* The jail's root as its init sees it: that process is our child, so the pid cannot be another's.
+ */
 static int open_root(struct super *s, struct err *e)
 {
 	char path[48];
 	int fd;
 
+	if (s->up.jail.ns_fds[SPEC_NS_USER] >= 0 && s->up.jail.ns_fds[SPEC_NS_MOUNT] >= 0)
+		return root_by_namespace(s, e);
 	snprintf(path, sizeof(path), "/proc/%d/root", (int)s->up.jail.pid);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? err_sys(e, "cannot open the jail's root") : fd;
 }
 
-static int choose_user(struct super *s, const char *text, struct spec_process *p, char **ret_home, struct err *e)
+static int choose_user(
+	struct super *s, const char *text, struct spec_process *p, char **ret_home, struct err *e)
 {
 	const struct spec_process *own = s->up.c->spec.process;
 	AUTO_FD int root = -1;
 
 	if (!*text) {
 		p->user = own->user;
-		p->user.additional_gids = own->user.n_additional_gids ?
-						  mem_dup(own->user.additional_gids, own->user.n_additional_gids * sizeof(gid_t)) :
-						  NULL;
+		p->user.additional_gids =
+			own->user.n_additional_gids
+				? mem_dup(own->user.additional_gids,
+					  own->user.n_additional_gids * sizeof(gid_t))
+				: NULL;
 		return 0;
 	}
 	root = open_root(s, e);
@@ -76,7 +118,8 @@ static int choose_user(struct super *s, const char *text, struct spec_process *p
 	return 0;
 }
 
-static void make_env(struct super *s, const struct request *rq, const char *home, const struct msg *m, struct spec_process *p)
+static void make_env(struct super *s, const struct request *rq, const char *home,
+	const struct msg *m, struct spec_process *p)
 {
 	strv_copy(&p->env, &s->up.c->spec.process->env);
 	if (*rq->user)
@@ -85,14 +128,18 @@ static void make_env(struct super *s, const struct request *rq, const char *home
 		strv_setenv(&p->env, "TERM", "xterm");
 	for (size_t i = 0; i < rq->env.n; i++) {
 		const char *eq = strchr(rq->env.v[i], '=');
-		AUTO_FREE char *name = eq && eq > rq->env.v[i] ? str_dup_n(rq->env.v[i], (size_t)(eq - rq->env.v[i])) : NULL;
+		AUTO_FREE char *name =
+			eq && eq > rq->env.v[i]
+				? str_dup_n(rq->env.v[i], (size_t)(eq - rq->env.v[i]))
+				: NULL;
 
 		if (name)
 			strv_setenv(&p->env, name, eq + 1);
 	}
 }
 
-static int make_process(struct super *s, const struct request *rq, const struct msg *m, struct spec_process *p, struct err *e)
+static int make_process(struct super *s, const struct request *rq, const struct msg *m,
+	struct spec_process *p, struct err *e)
 {
 	const struct spec_process *own = s->up.c->spec.process;
 	AUTO_FREE char *home = NULL;
@@ -110,8 +157,11 @@ static int make_process(struct super *s, const struct request *rq, const struct 
 	if (p->user.uid == 0)
 		p->capabilities->effective = p->capabilities->permitted = s->caps;
 	p->no_new_privileges = true;
+	p->has_oom_score_adj = true;
+	p->oom_score_adj = JAIL_OOM_SCORE;
 	for (size_t i = 0; i < own->n_rlimits; i++)
-		spec_add_rlimit(p, own->rlimits[i].type, own->rlimits[i].soft, own->rlimits[i].hard);
+		spec_add_rlimit(
+			p, own->rlimits[i].type, own->rlimits[i].soft, own->rlimits[i].hard);
 	return spec_process_check(p, e);
 }
 
@@ -136,11 +186,13 @@ static void on_exec_end(struct super *s, struct source *src, uint32_t events)
 	free(r);
 }
 
-static int run(struct super *s, const struct spec_process *p, const int *fds, struct iso_jail *ret, struct err *e)
+static int run(struct super *s, const struct spec_process *p, const int *fds, struct iso_jail *ret,
+	struct err *e)
 {
 	const struct iso_exec_opts o = {.spec = &s->up.c->spec,
 		.process = p,
 		.jail_pidfd = s->up.jail.pidfd,
+		.ns_fds = s->up.jail.ns_fds,
 		.cgroup = &s->up.cg,
 		.filter = s->up.c->has_filter ? &s->up.c->filter : NULL,
 		.stdio = {fds ? fds[0] : -1, fds ? fds[1] : -1, fds ? fds[2] : -1},
@@ -152,8 +204,8 @@ static int run(struct super *s, const struct spec_process *p, const int *fds, st
 	return iso_exec(&o, ret, e);
 }
 
-int super_exec(struct super *s, struct conn *c, const struct msg *m, char *text, size_t n, int *fds, size_t n_fds,
-	int *ret_terminal, struct err *e)
+int super_exec(struct super *s, struct conn *c, const struct msg *m, char *text, size_t n, int *fds,
+	size_t n_fds, int *ret_terminal, struct err *e)
 {
 	struct iso_jail j = ISO_JAIL_INIT;
 	struct spec_process p = {0};

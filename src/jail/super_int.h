@@ -22,10 +22,10 @@ struct conn {
 	struct source src;
 	struct conn *next;
 	struct running *exec; /* the program that this connection holds, or NULL */
-	bool main;	      /* it holds the jail's own program */
-	bool waits;	      /* for the jail's end: EXIT */
-	bool stops;	      /* for the jail's end: OK */
-	bool gone;	      /* to be freed by the loop */
+	bool main; /* it holds the jail's own program */
+	bool waits; /* for the jail's end: EXIT */
+	bool stops; /* for the jail's end: OK */
+	bool gone; /* to be freed by the loop */
 };
 
 /* A program of exec. */
@@ -48,10 +48,10 @@ struct super {
 	struct running *execs;
 	struct conn *holder; /* of the terminal */
 	enum phase phase;
-	int code;	     /* of the program, when it has ended */
-	bool oom_killed, persist, terminal, ephemeral;
+	int code; /* of the program, when it has ended */
+	bool oom_killed, persist, terminal, ephemeral, visit;
 	uint32_t restart_max, restarts;
-	int restart;	       /* enum jail_restart */
+	int restart; /* enum jail_restart */
 	int stop_signal;
 	uint64_t stop_timeout_ms, wall_ms;
 	uint64_t started_mono_ms, backoff_ms;
@@ -82,7 +82,8 @@ void send_error(struct super *s, struct conn *c, const struct err *e);
 
 /* super_term.c */
 int term_open(struct super *s, struct err *e);
-int term_attach(struct super *s, struct conn *c, uint16_t rows, uint16_t cols, int *ret_fd, struct err *e);
+int term_attach(
+	struct super *s, struct conn *c, uint16_t rows, uint16_t cols, int *ret_fd, struct err *e);
 void term_detach(struct super *s, bool tell);
 void term_resize(struct super *s, uint16_t rows, uint16_t cols);
 void term_close(struct super *s);
@@ -90,7 +91,7 @@ void logs_open(struct super *s);
 void logs_close(struct super *s);
 
 /* super_exec.c */
-int super_exec(struct super *s, struct conn *c, const struct msg *m, char *text, size_t n, int *fds, size_t n_fds,
-	int *ret_terminal, struct err *e);
+int super_exec(struct super *s, struct conn *c, const struct msg *m, char *text, size_t n, int *fds,
+	size_t n_fds, int *ret_terminal, struct err *e);
 
 #endif

@@ -71,7 +71,8 @@ static int serve_freeze(struct super *s, bool freeze, struct err *e)
 	return 0;
 }
 
-static int serve_console(struct super *s, struct conn *c, const struct msg *m, int *ret_fd, struct err *e)
+static int serve_console(
+	struct super *s, struct conn *c, const struct msg *m, int *ret_fd, struct err *e)
 {
 	if (s->phase == PHASE_BACKOFF || s->phase == PHASE_ENDED)
 		return err_set(e, ESRCH, "jail '%s' is not running", s->name);
@@ -97,6 +98,20 @@ static int serve_adopt(struct super *s, const struct msg *m, struct err *e)
 	return idx_own(ix, s->up.slot, e);
 }
 
+/* The namespaces of a plain user's jail could be opened at its birth only. */
+static int send_entry(struct super *s, struct conn *c, struct err *e)
+{
+	const struct iso_jail *j = &s->up.jail;
+	const int fds[] = {j->pidfd, j->ns_fds[SPEC_NS_USER], j->ns_fds[SPEC_NS_MOUNT]};
+	const struct msg m = {.kind = MSG_OK, .value = (int)j->pid};
+
+	if (j->pidfd < 0)
+		return err_set(e, ESRCH, "jail '%s' is not running", s->name);
+	if (fd_send(c->src.fd, &m, sizeof(m), fds, fds[1] >= 0 && fds[2] >= 0 ? 3 : 1) < 0)
+		conn_drop(s, c);
+	return 1;
+}
+
 static void send_record(struct super *s, struct conn *c)
 {
 	struct msg_record m = {.m = {.kind = MSG_OK}};
@@ -112,8 +127,8 @@ static void serve_stop(struct super *s, struct conn *c, const struct msg *m)
 }
 
 /* Returns 1 when the answer is sent or comes later, 0 for OK, or an error. */
-static int serve(struct super *s, struct conn *c, const struct msg *m, char *text, size_t n, int *fds, size_t n_fds,
-	int *ret_fd, struct err *e)
+static int serve(struct super *s, struct conn *c, const struct msg *m, char *text, size_t n,
+	int *fds, size_t n_fds, int *ret_fd, struct err *e)
 {
 	switch (m->kind) {
 	case MSG_EXEC:
@@ -143,10 +158,7 @@ static int serve(struct super *s, struct conn *c, const struct msg *m, char *tex
 		s->wall_at = m->time_ms == NEVER ? NEVER : s->started_mono_ms + m->time_ms;
 		return 0;
 	case MSG_PIDFD:
-		if (s->up.jail.pidfd < 0)
-			return err_set(e, ESRCH, "jail '%s' is not running", s->name);
-		*ret_fd = dup(s->up.jail.pidfd);
-		return 0;
+		return send_entry(s, c, e);
 	case MSG_HELLO:
 		send_record(s, c);
 		return 1;
@@ -172,7 +184,7 @@ static void handle(struct super *s, struct conn *c, char *buf, size_t n, int *fd
 	if (r < 0)
 		send_error(s, c, &e);
 	else if (r == 0)
-		send_msg(s, c, MSG_OK, m.kind == MSG_PIDFD ? (int)s->up.jail.pid : 0, fd);
+		send_msg(s, c, MSG_OK, 0, fd);
 	fd_close(&fd);
 }
 
@@ -267,7 +279,8 @@ void conn_accept(struct super *s, struct source *src, uint32_t events)
 
 	(void)events;
 	if (fd < 0) {
-		/* Out of descriptors: take it with the one in reserve, so that it does not ring for ever. */
+		/* Out of descriptors: take it with the one in reserve, so that it does not ring for
+		 * ever. */
 		if ((errno == EMFILE || errno == ENFILE) && s->reserve_fd >= 0) {
 			fd_close(&s->reserve_fd);
 			fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -277,8 +290,8 @@ void conn_accept(struct super *s, struct source *src, uint32_t events)
 		return;
 	}
 	/* The socket's folder is 0700; this is the second lock. */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 || (peer.uid != 0 && peer.uid != geteuid()) ||
-		s->n_conns >= SUPER_CONNS_MAX) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 ||
+		(peer.uid != 0 && peer.uid != geteuid()) || s->n_conns >= SUPER_CONNS_MAX) {
 		close(fd);
 		return;
 	}

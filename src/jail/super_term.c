@@ -60,17 +60,19 @@ static void rewatch(struct super *s)
 {
 	bool held = s->data.fd >= 0;
 
-	source_set(s, &s->master, (s->n_to_client ? 0 : EPOLLIN) | (s->n_to_program ? EPOLLOUT : 0));
+	source_set(
+		s, &s->master, (s->n_to_client ? 0 : EPOLLIN) | (s->n_to_program ? EPOLLOUT : 0));
 	if (held)
-		source_set(s, &s->data, (s->n_to_program ? 0 : EPOLLIN) | (s->n_to_client ? EPOLLOUT : 0));
+		source_set(s, &s->data,
+			(s->n_to_program ? 0 : EPOLLIN) | (s->n_to_client ? EPOLLOUT : 0));
 }
 
 static void flush_to_client(struct super *s)
 {
 	while (s->n_to_client) {
-		ssize_t n = s->data.fd < 0 ? (ssize_t)s->n_to_client :
-					     send(s->data.fd, s->to_client + s->at_to_client, s->n_to_client,
-						     MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = s->data.fd < 0 ? (ssize_t)s->n_to_client
+					   : send(s->data.fd, s->to_client + s->at_to_client,
+						     s->n_to_client, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -118,7 +120,8 @@ static void on_master(struct super *s, struct source *src, uint32_t events)
 {
 	if (events & EPOLLOUT)
 		flush_to_program(s);
-	if ((events & (EPOLLIN | EPOLLHUP)) && !s->n_to_client && !read_master(s) && (events & EPOLLHUP)) {
+	if ((events & (EPOLLIN | EPOLLHUP)) && !s->n_to_client && !read_master(s) &&
+		(events & EPOLLHUP)) {
 		/*
 		 * Every slave is closed.  A program may open /dev/console again, but EPOLLHUP would
 		 * be reported without end: it is watched again when somebody attaches.
@@ -135,7 +138,9 @@ static void on_data(struct super *s, struct source *src, uint32_t events)
 	if (events & EPOLLOUT)
 		flush_to_client(s);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		ssize_t n = s->n_to_program ? -1 : recv(src->fd, s->to_program, sizeof(s->to_program), MSG_DONTWAIT);
+		ssize_t n = s->n_to_program ? -1
+					    : recv(src->fd, s->to_program, sizeof(s->to_program),
+						      MSG_DONTWAIT);
 
 		if (n == 0 || (events & EPOLLERR)) {
 			term_detach(s, false);
@@ -170,13 +175,17 @@ void term_resize(struct super *s, uint16_t rows, uint16_t cols)
 		ioctl(s->master.fd, TIOCSWINSZ, &w);
 }
 
-int term_attach(struct super *s, struct conn *c, uint16_t rows, uint16_t cols, int *ret_fd, struct err *e)
+int term_attach(
+	struct super *s, struct conn *c, uint16_t rows, uint16_t cols, int *ret_fd, struct err *e)
 {
 	struct winsize now = {0};
 	int pair[2];
 
 	if (s->master.fd < 0)
-		return err_set(e, ENOTTY, "jail '%s' has no terminal; give it one with --terminal, or use 'jail exec'", s->name);
+		return err_set(e, ENOTTY,
+			"jail '%s' has no terminal; give it one with --terminal, or use 'jail "
+			"exec'",
+			s->name);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return err_sys(e, "cannot attach to the terminal");
 	term_detach(s, true);
@@ -187,7 +196,8 @@ int term_attach(struct super *s, struct conn *c, uint16_t rows, uint16_t cols, i
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->master.fd, NULL);
 	source_add(s, &s->master, EPOLLIN);
 	/* Equal sizes send no SIGWINCH, and without one a full-screen program does not redraw. */
-	if (ioctl(s->master.fd, TIOCGWINSZ, &now) == 0 && now.ws_row == rows && now.ws_col == cols && rows > 1)
+	if (ioctl(s->master.fd, TIOCGWINSZ, &now) == 0 && now.ws_row == rows &&
+		now.ws_col == cols && rows > 1)
 		term_resize(s, (uint16_t)(rows - 1), cols);
 	term_resize(s, rows, cols);
 	rewatch(s);

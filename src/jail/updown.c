@@ -40,7 +40,8 @@ static int run_dir_do(struct up *u, struct err *e)
 static void run_dir_undo(struct up *u)
 {
 	struct err e = {0};
-	AUTO_FD int jails = path_try(u->env->run_fd, RUN_JAILS, O_RDONLY | O_DIRECTORY, PATH_NO_SYMLINKS);
+	AUTO_FD int jails =
+		path_try(u->env->run_fd, RUN_JAILS, O_RDONLY | O_DIRECTORY, PATH_NO_SYMLINKS);
 
 	if (jails >= 0 && path_rmtree(jails, u->name, &e) < 0)
 		undo_failed(u, &e);
@@ -80,9 +81,11 @@ static int layer_do(struct up *u, struct err *e)
 	layer = openat(dir, "layer", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (layer < 0)
 		return err_sys(e, "cannot open the writable layer");
-	if (faccessat(layer, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0 && faccessat(layer, "work", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (faccessat(layer, "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+		faccessat(layer, "work", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	if (make_owned_dir(layer, "upper", 0755, id, e) < 0 || make_owned_dir(layer, "work", 0700, id, e) < 0)
+	if (make_owned_dir(layer, "upper", 0755, id, e) < 0 ||
+		make_owned_dir(layer, "work", 0700, id, e) < 0)
 		return -e->code;
 	return 0;
 }
@@ -94,6 +97,8 @@ static int control_do(struct up *u, struct err *e)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	AUTO_FD int dir = env_run_dir(u->env, u->name, e);
+	mode_t mask;
+	int r;
 
 	if (dir < 0)
 		return dir;
@@ -101,7 +106,11 @@ static int control_do(struct up *u, struct err *e)
 		return err_sys(e, "cannot make the control socket");
 	/* By descriptor: run_dir may be longer than the 107 bytes that an address holds. */
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/ctl.sock", dir);
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+	/* A socket's mode is the umask's at bind; fchmod on it would change nothing. */
+	mask = umask(077);
+	r = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+	umask(mask);
+	if (r < 0 || listen(fd, LISTEN_BACKLOG) < 0)
 		return err_sys(e, "cannot make the control socket");
 	u->listen_fd = fd_take(&fd);
 	return 0;
@@ -146,7 +155,8 @@ static void give_pipe(const struct up *u, int fd)
 
 static int open_log(struct up *u, struct err *e)
 {
-	AUTO_FD int dir = u->ephemeral ? env_run_dir(u->env, u->name, e) : env_jail_dir(u->env, u->name, e);
+	AUTO_FD int dir =
+		u->ephemeral ? env_run_dir(u->env, u->name, e) : env_jail_dir(u->env, u->name, e);
 
 	if (dir < 0)
 		return dir;
@@ -156,13 +166,15 @@ static int open_log(struct up *u, struct err *e)
 
 static int log_do(struct up *u, struct err *e)
 {
-	bool logs = !u->def->log.none && (!u->attached || u->def->terminal) && !(u->attached && u->ephemeral);
+	bool logs = !u->def->log.none && (!u->attached || u->def->terminal) &&
+		    !(u->attached && u->ephemeral);
 
 	if (logs && !u->log && open_log(u, e) < 0)
 		return -e->code;
 	if (u->attached || u->def->terminal) {
 		for (int i = 0; i < 3; i++)
-			u->program_fd[i] = u->stdio[i] >= 0 ? fcntl(u->stdio[i], F_DUPFD_CLOEXEC, 3) : -1;
+			u->program_fd[i] =
+				u->stdio[i] >= 0 ? fcntl(u->stdio[i], F_DUPFD_CLOEXEC, 3) : -1;
 		if (!u->def->terminal)
 			return 0;
 	}
@@ -243,6 +255,8 @@ static int create_do(struct up *u, struct err *e)
 
 	o->cgroup = &u->cg;
 	o->trace = u->trace;
+	/* Nothing is attached between the two yet: start does the rest. */
+	o->start_now = true;
 	for (int i = 0; i < 3; i++)
 		o->stdio[i] = u->program_fd[i];
 	u->c->spec.process->console_size.height = u->rows ? u->rows : 24;
@@ -273,14 +287,15 @@ static void create_undo(struct up *u)
 		AUTO_FD int pidfd = proc_pidfd(u->init_pid);
 		uint64_t started;
 
-		if (pidfd >= 0 && proc_start_time(u->init_pid, &started) == 0 && started == u->init_start)
+		if (pidfd >= 0 && proc_start_time(u->init_pid, &started) == 0 &&
+			started == u->init_start)
 			proc_signal(pidfd, SIGKILL);
 	}
 }
 
 static int start_do(struct up *u, struct err *e)
 {
-	int r = iso_start(&u->jail, e);
+	int r = u->c->opts.start_now ? 0 : iso_start(&u->jail, e);
 
 	/* The program holds its own copies now; ours would keep its pipes from ending. */
 	for (int i = 0; i < 3; i++)

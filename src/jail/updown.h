@@ -14,11 +14,22 @@
 #include "jail/internal.h"
 #include "jail/log.h"
 
-enum up_row { UP_RUN_DIR, UP_LAYER, UP_CONTROL, UP_COMPOSE, UP_LOG, UP_CGROUP, UP_CREATE, UP_START, UP_ROWS, UP_FIRST = 0 };
+enum up_row {
+	UP_RUN_DIR,
+	UP_LAYER,
+	UP_CONTROL,
+	UP_COMPOSE,
+	UP_LOG,
+	UP_CGROUP,
+	UP_CREATE,
+	UP_START,
+	UP_ROWS,
+	UP_FIRST = 0
+};
 
 struct up {
 	struct jail_env *env; /* borrowed */
-	const char *name;     /* borrowed */
+	const char *name; /* borrowed */
 	const struct jail_def *def; /* borrowed; NULL in repair */
 	bool ephemeral;
 	uint32_t slot;
@@ -28,22 +39,22 @@ struct up {
 	uint16_t rows, cols;
 	const char *trace;
 
-	int listen_fd;	      /* owned: ctl.sock */
-	struct composed *c;   /* owned */
+	int listen_fd; /* owned: ctl.sock */
+	struct composed *c; /* owned */
 	struct log_writer *log; /* owned; NULL: none */
 	int out_fd[LOG_STREAMS]; /* owned: our ends of the program's output, or -1 */
-	int program_fd[3];    /* owned: the program's, until it has started */
+	int program_fd[3]; /* owned: the program's, until it has started */
 	struct iso_cgroup cg;
 	struct iso_jail jail;
-	uint64_t init_start;  /* repair: to know the init again */
+	uint64_t init_start; /* repair: to know the init again */
 	pid_t init_pid;
 	struct err *undo_err; /* repair: the first undo that failed */
 };
-#define UP_INIT(env_, name_, slot_)                                                        \
-	{                                                                                  \
-		.env = (env_), .name = (name_), .slot = (slot_), .stdio = {-1, -1, -1}, .listen_fd = -1, \
-		.out_fd = {-1, -1}, .program_fd = {-1, -1, -1}, .cg = ISO_CGROUP_INIT,     \
-		.jail = ISO_JAIL_INIT, .init_pid = -1                                      \
+#define UP_INIT(env_, name_, slot_)                                                                \
+	{                                                                                          \
+		.env = (env_), .name = (name_), .slot = (slot_), .stdio = {-1, -1, -1},            \
+		.listen_fd = -1, .out_fd = {-1, -1}, .program_fd = {-1, -1, -1},                   \
+		.cg = ISO_CGROUP_INIT, .jail = ISO_JAIL_INIT, .init_pid = -1                       \
 	}
 
 const char *up_row_name(enum up_row row);

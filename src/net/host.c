@@ -54,21 +54,27 @@ static struct rt_rule unmarked_rule(const struct net_addr *subnet)
 		.action = FR_ACT_PROHIBIT};
 }
 
-void host_subnet_shut(struct nl_batch *b, const struct net_addr *subnet)
+enum { LOOPBACK_INDEX = 1 }; /* in every network namespace */
+
+void host_network_up(
+	struct nl_batch *b, const struct net_addr *subnet, const struct net_addr *gateway)
 {
 	struct rt_route route = {.dst = *subnet, .type = RTN_UNREACHABLE};
 	struct rt_rule rule = unmarked_rule(subnet);
 
+	rt_addr_add(b, LOOPBACK_INDEX, gateway);
 	rt_route_add(b, &route);
 	if (subnet->family == AF_INET6)
 		rt_rule_add(b, &rule);
 }
 
-void host_subnet_open(struct nl_batch *b, const struct net_addr *subnet)
+void host_network_down(struct nl_batch *b, const struct net_addr *subnet)
 {
 	struct rt_route route = {.dst = *subnet, .type = RTN_UNREACHABLE};
 	struct rt_rule rule = unmarked_rule(subnet);
+	struct net_addr gateway = net_addr_nth(subnet, 1);
 
+	rt_addr_del(b, LOOPBACK_INDEX, &gateway);
 	rt_route_del(b, &route);
 	if (subnet->family == AF_INET6)
 		rt_rule_del(b, &rule);
@@ -90,8 +96,7 @@ int host_make(struct nl *route, struct nl *nft, struct err *e)
 	return r == -EEXIST ? 0 : r;
 }
 
-/* --- forwarding
- * ----------------------------------------------------------------------------------- */
+/* --- forwarding --- */
 
 /* 1 when the file's value begins with '0'. */
 static int is_off(const char *path, struct err *e)

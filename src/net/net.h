@@ -61,7 +61,7 @@ extern const char *const net_proto_names[];
 /* A published port. */
 struct net_port {
 	int proto; /* enum net_proto */
-	char *address; /* of the host; NULL: its loopback addresses; "*": all */
+	char *address; /* of the host; NULL: 127.0.0.1; "*": all but ::1 */
 	uint32_t host_port; /* 1..65535 */
 	uint32_t jail_port;
 	bool inner_loopback; /* the service inside listens on 127.0.0.1 only */
@@ -90,7 +90,7 @@ struct net_link {
 	/* Asked for; set before net_plan. */
 	int mode; /* enum net_mode */
 	char *owner; /* the jail's name */
-	char *jail_if; /* name inside; NULL: "eth0" */
+	char *jail_if; /* name inside; NULL: "eth0", or .parent's of a moved one */
 	char *parent; /* bridge, lower link, or interface to move */
 	char *addr4, *addr6; /* fixed address, with a prefix for bridge and macvlan; NULL: from the
 				pool (nat) or none */
@@ -124,8 +124,8 @@ void net_link_release(struct net_link *l) __attribute__((nonnull));
 void net_network_release(struct net_network *n) __attribute__((nonnull));
 
 /*
- * "[addr:]host:jail[/udp]", "port[/udp]" (both sides), addr also "[::1]", "*" or "0.0.0.0".
- * Without addr it is the host's loopback.
+ * "[addr:]host:jail[/udp]", "port[/udp]" (both sides), addr also "[2001:db8::1]", "*" or "0.0.0.0".
+ * Without addr it is 127.0.0.1; ::1 is -EOPNOTSUPP.
  */
 int net_port_parse(const char *s, struct net_port *ret, struct err *e) __attribute__((nonnull));
 /* "example.org:443", "10.0.0.0/8", "[2001:db8::1]:22", "1.1.1.1:53/udp", "name:8000-8010"; "!"
@@ -178,10 +178,13 @@ int net_detach(const struct net_link *l, int netns_fd, struct net_counters *ret,
 /* Gives the addresses back to the pool. */
 int net_release(const struct net_link *l, int pool_fd, struct err *e) __attribute__((nonnull));
 
-/* Changes ports, egress, allowances and rates of a live link from was to now, in one transaction.
+/*
+ * Changes ports, egress, allowances and rates of a live link from was to now, the rules in one
+ * transaction.  Connections that the new policy may not allow are cut.  netns_fd is the jail's
+ * namespace, needed for ports with inner_loopback only, else -1.
  */
-int net_update(const struct net_link *was, const struct net_link *now, struct err *e)
-	__attribute__((nonnull));
+int net_update(const struct net_link *was, const struct net_link *now, int netns_fd, struct err *e)
+	__attribute__((nonnull(1, 2, 4)));
 
 /* 1 when our table is there, 0 when somebody removed it, -errno. */
 int net_table_present(struct err *e) __attribute__((nonnull));
@@ -191,8 +194,21 @@ int net_table_present(struct err *e) __attribute__((nonnull));
  */
 int net_restore(const struct net_link *const *links, size_t n, struct err *e)
 	__attribute__((nonnull(3)));
-/* Removes the table, the routing rules, and the unreachable routes of these networks. */
+/*
+ * Removes what a network itself has on the host (made with its first link): its gateway
+ * addresses on the loopback link, its unreachable route, its elements.  Its jails must be detached.
+ */
+int net_network_down(const struct net_network *n, struct err *e) __attribute__((nonnull));
+/* Removes the table, the routing rules, and all that net_network_down does of these networks. */
 int net_teardown(const struct net_network *const *networks, size_t n, struct err *e)
 	__attribute__((nonnull(3)));
+
+/*
+ * A tap link in the namespace netns_fd (-1: the caller's), raised, in the bridge named bridge there
+ * unless NULL: what a virtual machine's network card is wired to.  Frames carry struct
+ * virtio_net_hdr. Returns the owned descriptor, with which the link goes.
+ */
+int net_tap_open(int netns_fd, const char *name, const char *bridge, struct err *e)
+	__attribute__((nonnull(2, 4)));
 
 #endif

@@ -72,7 +72,7 @@ void nl_close(struct nl *nl)
 	nl->socket = NULL;
 }
 
-/* --- building ------------------------------------------------------------------------------ */
+/* --- building --- */
 
 static struct nlmsghdr *current(struct nl_batch *b)
 {
@@ -184,7 +184,7 @@ static void batch_reset(struct nl_batch *b)
 	b->overflow = false;
 }
 
-/* --- answers ------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 int nl_attrs(const struct nlmsghdr *h, size_t extra_bytes, const struct nlattr **ret, uint16_t max)
 {
@@ -227,6 +227,13 @@ static bool attr_copy(const struct nlattr *a, void *ret, size_t n)
 		return false;
 	memcpy(ret, mnl_attr_get_payload(a), n);
 	return true;
+}
+
+uint8_t nl_u8(const struct nlattr *a, uint8_t absent)
+{
+	uint8_t v;
+
+	return attr_copy(a, &v, sizeof(v)) ? v : absent;
 }
 
 uint32_t nl_u32(const struct nlattr *a, uint32_t absent)
@@ -344,7 +351,7 @@ int nl_read(const void *p, size_t n, const struct nl_answer *a)
 	return r;
 }
 
-/* --- sending and receiving ----------------------------------------------------------------- */
+/* --- sending and receiving --- */
 
 /* One datagram from the kernel; -EAGAIN when there is none. */
 static ssize_t receive(const struct nl *nl, void *p, size_t n)
@@ -367,6 +374,30 @@ static ssize_t receive(const struct nl *nl, void *p, size_t n)
 		if (msg.msg_namelen == sizeof(from) && from.nl_family == AF_NETLINK &&
 			from.nl_pid == 0)
 			return r;
+	}
+}
+
+int nl_events(struct nl *nl, nl_message_fn *fn, void *arg)
+{
+	AUTO_FREE uint64_t *space = mem_new(NL_RECEIVE_BYTES);
+	int count = 0;
+
+	for (;;) {
+		ssize_t n = receive(nl, space, NL_RECEIVE_BYTES);
+
+		if (n < 0)
+			return n == -EAGAIN ? count : (int)n;
+		for (size_t at = 0; at + sizeof(struct nlmsghdr) <= (size_t)n;) {
+			const struct nlmsghdr *h =
+				(const struct nlmsghdr *)((const char *)space + at);
+
+			if (h->nlmsg_len < sizeof(*h) || h->nlmsg_len > (size_t)n - at)
+				return -EPROTO;
+			if (h->nlmsg_type >= NLMSG_MIN_TYPE)
+				fn(h, arg);
+			count++;
+			at += MNL_ALIGN(h->nlmsg_len);
+		}
 	}
 }
 
@@ -405,14 +436,20 @@ static void seal(struct nl *nl, struct nl_batch *b, uint16_t ack_flag, size_t ac
 	}
 }
 
-/* The kernel takes a send as one piece, and by default at most some 200 KiB. */
+/*
+ * The kernel takes a send as one piece, and by default at most some 200 KiB; an answer to each
+ * message takes more room than the message.
+ */
 static void make_room(struct nl *nl, size_t n)
 {
-	int bytes = n < INT_MAX / 2 ? (int)n * 2 : INT_MAX;
+	int fd = mnl_socket_get_fd(nl->socket), send_bytes, receive_bytes;
 
-	if (n > 128 * 1024)
-		setsockopt(mnl_socket_get_fd(nl->socket), SOL_SOCKET, SO_SNDBUFFORCE, &bytes,
-			sizeof(bytes));
+	if (n < 64 * 1024)
+		return;
+	send_bytes = (int)MIN(2 * n, (size_t)INT_MAX / 2);
+	receive_bytes = (int)MIN(16 * n, (size_t)INT_MAX / 2);
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof(receive_bytes));
 }
 
 static int gather(struct nl *nl, struct nl_answer *a, struct judgement *j)

@@ -104,7 +104,13 @@ typedef int nl_message_fn(const struct nlmsghdr *h, void *arg);
 int nl_query(struct nl *nl, struct nl_batch *b, nl_message_fn *fn, void *arg, struct err *e)
 	__attribute__((nonnull(1, 2, 5)));
 
-/* --- answers: pure, and fuzzed ------------------------------------------------------------ */
+/*
+ * For sockets that hear events: hands every message that has come to fn, without waiting.
+ * Returns how many; -ENOBUFS: some were lost.
+ */
+int nl_events(struct nl *nl, nl_message_fn *fn, void *arg) __attribute__((nonnull(1, 2)));
+
+/* --- answers: pure, and fuzzed --- */
 
 /* Who and what an answer must be from and for. */
 struct nl_expect {
@@ -136,6 +142,7 @@ int nl_attrs(const struct nlmsghdr *h, size_t extra_bytes, const struct nlattr *
 int nl_nested(const struct nlattr *nest, const struct nlattr **ret, uint16_t max)
 	__attribute__((nonnull(2)));
 /* Values, only when the attribute is there and long enough; else the default. */
+uint8_t nl_u8(const struct nlattr *a, uint8_t absent);
 uint32_t nl_u32(const struct nlattr *a, uint32_t absent);
 uint32_t nl_be32(const struct nlattr *a, uint32_t absent);
 uint64_t nl_be64(const struct nlattr *a, uint64_t absent);

@@ -38,7 +38,7 @@ void nft_commit(struct nl_batch *b)
 	batch_mark(b, NFNL_MSG_BATCH_END);
 }
 
-/* --- tables, sets, chains -------------------------------------------------------------------- */
+/* --- tables, sets, chains --- */
 
 void nft_table_new(struct nl_batch *b, const char *table)
 {
@@ -94,6 +94,28 @@ static void put_counter_expr(struct nl_batch *b, uint16_t type)
 	nl_end(b, expr);
 }
 
+/* Ranges of concatenations: the kernel must know where one part ends. */
+static void put_parts(struct nl_batch *b, const struct nft_set *set)
+{
+	size_t desc = nl_nest(b, NFTA_SET_DESC), list = nl_nest(b, NFTA_SET_DESC_CONCAT);
+
+	for (size_t i = 0; i < sizeof(set->key) && set->key[i]; i++) {
+		size_t one = nl_nest(b, NFTA_LIST_ELEM);
+
+		nl_put_be32(b, NFTA_SET_FIELD_LEN, type_bytes[set->key[i]]);
+		nl_end(b, one);
+	}
+	nl_end(b, list);
+	nl_end(b, desc);
+}
+
+static uint32_t set_flags(const struct nft_set *set)
+{
+	return (set->data[0] ? NFT_SET_MAP : 0u) | (set->interval ? NFT_SET_INTERVAL : 0u) |
+	       (set->interval && set->key[1] ? NFT_SET_CONCAT : 0u) |
+	       (set->constant ? NFT_SET_CONSTANT : 0u) | (set->timeout ? NFT_SET_TIMEOUT : 0u);
+}
+
 void nft_set_new(struct nl_batch *b, const char *table, const struct nft_set *set, uint32_t id)
 {
 	struct set_shape key = shape_of(set->key, sizeof(set->key)),
@@ -104,16 +126,15 @@ void nft_set_new(struct nl_batch *b, const char *table, const struct nft_set *se
 	nl_put_str(b, NFTA_SET_TABLE, table);
 	nl_put_str(b, NFTA_SET_NAME, set->name);
 	nl_put_be32(b, NFTA_SET_ID, id);
-	nl_put_be32(b, NFTA_SET_FLAGS,
-		(map ? NFT_SET_MAP : 0u) |
-			(set->interval ? NFT_SET_INTERVAL | NFT_SET_CONSTANT : 0u) |
-			(set->timeout ? NFT_SET_TIMEOUT : 0u));
+	nl_put_be32(b, NFTA_SET_FLAGS, set_flags(set));
 	nl_put_be32(b, NFTA_SET_KEY_TYPE, key.type);
 	nl_put_be32(b, NFTA_SET_KEY_LEN, key.bytes);
 	if (map) {
 		nl_put_be32(b, NFTA_SET_DATA_TYPE, verdicts ? NFT_DATA_VERDICT : data.type);
 		nl_put_be32(b, NFTA_SET_DATA_LEN, verdicts ? 16 : data.bytes);
 	}
+	if (set->interval && set->key[1])
+		put_parts(b, set);
 	if (set->counter)
 		put_counter_expr(b, NFTA_SET_EXPR);
 }
@@ -149,7 +170,7 @@ void nft_chain_flush(struct nl_batch *b, const char *table, const char *chain)
 	nl_put_str(b, NFTA_RULE_CHAIN, chain);
 }
 
-/* --- expressions ----------------------------------------------------------------------------- */
+/* --- expressions --- */
 
 static void put_reg(struct nl_batch *b, uint16_t type, int reg)
 {
@@ -242,9 +263,9 @@ static void put_op_verdict(struct nl_batch *b, const struct nft_op *op)
 	put_verdict(b, NFTA_IMMEDIATE_DATA, op->code, op->name);
 }
 
-static void put_dnat(struct nl_batch *b, const struct nft_op *op)
+static void put_nat(struct nl_batch *b, const struct nft_op *op)
 {
-	nl_put_be32(b, NFTA_NAT_TYPE, NFT_NAT_DNAT);
+	nl_put_be32(b, NFTA_NAT_TYPE, op->kind == NFT_OP_DNAT ? NFT_NAT_DNAT : NFT_NAT_SNAT);
 	nl_put_be32(b, NFTA_NAT_FAMILY, op->base);
 	put_reg(b, NFTA_NAT_REG_ADDR_MIN, op->reg);
 	if (op->to >= 0)
@@ -296,7 +317,8 @@ static const struct {
 	[NFT_OP_LOAD] = {"immediate", put_load},
 	[NFT_OP_VMAP] = {"lookup", put_lookup},
 	[NFT_OP_VERDICT] = {"immediate", put_op_verdict},
-	[NFT_OP_DNAT] = {"nat", put_dnat},
+	[NFT_OP_DNAT] = {"nat", put_nat},
+	[NFT_OP_SNAT] = {"nat", put_nat},
 	[NFT_OP_MASQ] = {"masq", put_nothing},
 	[NFT_OP_REJECT] = {"reject", put_reject},
 	[NFT_OP_LOG] = {"log", put_log},
@@ -325,7 +347,7 @@ void nft_rule_add(struct nl_batch *b, const char *table, const char *chain,
 	nl_end(b, list);
 }
 
-/* --- elements -------------------------------------------------------------------------------- */
+/* --- elements --- */
 
 static void append(uint8_t *to, size_t *at, size_t max, const void *p, size_t n)
 {
@@ -361,6 +383,8 @@ static void put_elem(struct nl_batch *b, const struct nft_elem *elem)
 	size_t one = nl_nest(b, NFTA_LIST_ELEM);
 
 	put_value(b, NFTA_SET_ELEM_KEY, elem->key, elem->key_bytes);
+	if (elem->has_end)
+		put_value(b, NFTA_SET_ELEM_KEY_END, elem->key_end, elem->key_bytes);
 	if (elem->interval_end)
 		nl_put_be32(b, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
 	if (elem->chain)
@@ -396,7 +420,7 @@ void nft_elem_del(struct nl_batch *b, const char *table, const struct nft_elem *
 	put_elem_message(b, NFT_MSG_DELSETELEM, 0, "remove from nftables set", table, elem);
 }
 
-/* --- questions ------------------------------------------------------------------------------- */
+/* --- questions --- */
 
 int nft_table_exists(struct nl *nl, const char *table, struct err *e)
 {

@@ -50,6 +50,7 @@ enum nft_op_kind {
 	NFT_OP_VMAP, /* verdict from a map */
 	NFT_OP_VERDICT, /* code, chain */
 	NFT_OP_DNAT, /* destination = address at reg, port at to (< 0: unchanged) */
+	NFT_OP_SNAT, /* source = address at reg */
 	NFT_OP_MASQ, /* source = the output link's address */
 	NFT_OP_REJECT, /* administratively prohibited, by ICMP of the family */
 	NFT_OP_LOG, /* copy to a netlink log group */
@@ -145,6 +146,10 @@ struct nft_op {
 	{                                                                                          \
 		.kind = NFT_OP_DNAT, .base = (f), .reg = (a), .to = (p)                            \
 	}
+#define NFT_SNAT_TO(f, a)                                                                          \
+	{                                                                                          \
+		.kind = NFT_OP_SNAT, .base = (f), .reg = (a), .to = -1                             \
+	}
 #define NFT_MASQUERADE                                                                             \
 	{                                                                                          \
 		.kind = NFT_OP_MASQ                                                                \
@@ -177,7 +182,7 @@ struct nft_set {
 	const char *name;
 	uint8_t key[4]; /* NFT_TYPE_ of each part of the key; 0 ends */
 	uint8_t data[2]; /* NFT_TYPE_ of the value, for maps */
-	bool interval, timeout, counter;
+	bool interval, constant, timeout, counter;
 };
 
 struct nft_chain {
@@ -192,6 +197,8 @@ struct nft_elem {
 	const char *set;
 	uint8_t key[48];
 	size_t key_bytes;
+	uint8_t key_end[48]; /* of a range of concatenations: its last key */
+	bool has_end;
 	uint8_t data[32]; /* the value of a map */
 	size_t data_bytes;
 	const char *chain; /* or a jump to that chain */

@@ -14,8 +14,7 @@ const char *const net_mode_names[] = {
 	"none", "nat", "bridge", "macvlan", "host", "jail", "interface", NULL};
 const char *const net_proto_names[] = {"tcp", "udp", NULL};
 
-/* --- what is kept: one table reads, prints, copies and frees ------------------------------------
- */
+/* --- what is kept: one table reads, prints, copies and frees --- */
 
 static const struct json_field port_fields[] = {
 	JSON_FIELD(struct net_port, proto, "proto", JSON_ENUM, .names = net_proto_names),
@@ -84,33 +83,15 @@ const struct json_table net_network_table =
 
 void net_link_release(struct net_link *l)
 {
-	char *const owned[] = {l->owner, l->jail_if, l->parent, l->addr4, l->addr6, l->gateway4,
-		l->gateway6, l->mac, l->host_if, l->host_mac, l->subnet4, l->subnet6};
-
-	for (size_t i = 0; i < ARRAY_SIZE(owned); i++)
-		free(owned[i]);
-	for (size_t i = 0; i < l->n_ports; i++)
-		free(l->ports[i].address);
-	for (size_t i = 0; i < l->n_host_ports; i++)
-		free(l->host_ports[i].address);
-	for (size_t i = 0; i < l->n_egress; i++)
-		free(l->egress[i].to);
-	free(l->ports);
-	free(l->host_ports);
-	free(l->egress);
-	*l = (struct net_link){0};
+	json_release(&net_link_table, l);
 }
 
 void net_network_release(struct net_network *n)
 {
-	free(n->name);
-	free(n->subnet4);
-	free(n->subnet6);
-	*n = (struct net_network){0};
+	json_release(&net_network_table, n);
 }
 
-/* --- what users write --------------------------------------------------------------------------
- */
+/* --- what users write --- */
 
 /* Cuts "/udp" or "/tcp" off the end of text; true when there was one. */
 static bool cut_proto(char *text, int *ret)
@@ -152,6 +133,9 @@ static int parse_listen(const char *s, char **ret, struct err *e)
 		return -e->code;
 	if (a.prefix != 8 * net_addr_size(&a))
 		return err_set(e, EINVAL, "'%s' is a network, not an address to listen on", s);
+	/* The kernel keeps ::1 on the loopback link even when it is translated. */
+	if (a.family == AF_INET6 && net_addr_is_loopback(&a))
+		return err_set(e, EOPNOTSUPP, "ports cannot be published on '::1'; use 127.0.0.1");
 	*ret = str_dup(memcmp(a.bytes, zero, net_addr_size(&a)) ? net_addr_print(&a, text) : "*");
 	return 0;
 }
@@ -221,6 +205,9 @@ static int parse_port_range(const char *s, struct net_egress *ret, struct err *e
 	return 0;
 }
 
+/* Each address of a name has one element for each port. */
+enum { NAME_PORTS_MAX = 16 };
+
 int net_egress_parse(const char *s, struct net_egress *ret, struct err *e)
 {
 	AUTO_FREE char *text = str_dup(s);
@@ -250,6 +237,11 @@ int net_egress_parse(const char *s, struct net_egress *ret, struct err *e)
 			"egress rule '%.80s': a protocol needs a port, as in example.org:53/udp",
 			s);
 	}
+	if (x.port_max - x.port_min >= NAME_PORTS_MAX && is_domain(to) &&
+		net_addr_parse(to, &a, &ignored) < 0)
+		return err_set(e, EINVAL,
+			"egress rule '%.80s': with a name at most %d ports; write several rules", s,
+			NAME_PORTS_MAX);
 	if (net_addr_parse(to, &a, &ignored) >= 0)
 		x.to = str_dup(net_addr_print(&a, canonical));
 	else if (str_eq(to, "*") || (is_domain(to) && !x.refuse))
@@ -262,8 +254,7 @@ int net_egress_parse(const char *s, struct net_egress *ret, struct err *e)
 	return 0;
 }
 
-/* --- choosing ------------------------------------------------------------------------------------
- */
+/* --- choosing --- */
 
 static int random_bytes(void *p, size_t n, struct err *e)
 {
@@ -456,6 +447,8 @@ int net_plan(struct net_link *l, const struct net_network *network, int pool_fd,
 		return 0;
 	if (l->mode == NET_NAT && !network)
 		return err_set(e, EINVAL, "network mode 'nat' needs a network");
+	if (l->mode == NET_INTERFACE && !l->jail_if)
+		l->jail_if = str_dup(l->parent);
 	if (choose_names(l, e) < 0)
 		return -e->code;
 	return l->mode == NET_NAT ? plan_nat(l, network, pool_fd, e) : 0;

@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
+
+#include "base/proc.h"
 
 static const char *const kind_names[] = {
 	[RT_ANY] = "",
@@ -22,7 +25,7 @@ static const char *const kind_names[] = {
 	[RT_IFB] = "ifb",
 };
 
-/* --- links --------------------------------------------------------------------------------- */
+/* --- links --- */
 
 static void fill_ifinfo(struct ifinfomsg *ifi, const struct rt_link *l)
 {
@@ -168,7 +171,7 @@ void rt_link_no_autoconf6(struct nl_batch *b, uint32_t index)
 	nl_end(b, spec);
 }
 
-/* --- addresses and neighbours --------------------------------------------------------------- */
+/* --- addresses and neighbours --- */
 
 static void put_addr(struct nl_batch *b, uint16_t type, uint16_t flags, const char *verb,
 	uint32_t index, const struct net_addr *a)
@@ -188,7 +191,8 @@ static void put_addr(struct nl_batch *b, uint16_t type, uint16_t flags, const ch
 
 void rt_addr_add(struct nl_batch *b, uint32_t index, const struct net_addr *a)
 {
-	put_addr(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, "add address", index, a);
+	put_addr(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, "add address", index, a);
+	nl_tolerate(b, EEXIST);
 }
 
 void rt_addr_del(struct nl_batch *b, uint32_t index, const struct net_addr *a)
@@ -213,7 +217,7 @@ void rt_neigh_add(struct nl_batch *b, uint32_t index, const struct net_addr *a, 
 	nl_put(b, NDA_LLADDR, mac, NET_MAC_BYTES);
 }
 
-/* --- routes and rules ------------------------------------------------------------------------ */
+/* --- routes and rules --- */
 
 static void put_route(struct nl_batch *b, uint16_t type, uint16_t flags, const char *verb,
 	const struct rt_route *r)
@@ -297,7 +301,7 @@ void rt_rule_del(struct nl_batch *b, const struct rt_rule *rule)
 	nl_tolerate(b, EAFNOSUPPORT);
 }
 
-/* --- questions ------------------------------------------------------------------------------- */
+/* --- questions --- */
 
 static void copy_text(char *to, size_t n, const struct nlattr *a)
 {
@@ -322,6 +326,7 @@ int rt_info_read(const struct nlmsghdr *h, struct rt_info *ret)
 		.mtu = nl_u32(a[IFLA_MTU], 0),
 		.group = nl_u32(a[IFLA_GROUP], 0),
 		.master = nl_u32(a[IFLA_MASTER], 0),
+		.operstate = nl_u8(a[IFLA_OPERSTATE], IF_OPER_UNKNOWN),
 	};
 	copy_text(ret->name, sizeof(ret->name), a[IFLA_IFNAME]);
 	copy_text(ret->kind, sizeof(ret->kind), info[IFLA_INFO_KIND]);
@@ -369,6 +374,23 @@ int rt_link_get(struct nl *nl, uint32_t index, const char *name, struct rt_info 
 	if (r >= 0)
 		*ret = q.info;
 	return r;
+}
+
+int rt_link_ready(struct nl *nl, uint32_t index, struct err *e)
+{
+	static const struct timespec pause = {.tv_nsec = 500000};
+	uint64_t deadline = time_mono_ms() + 1000;
+	struct rt_info info;
+
+	for (;;) {
+		if (rt_link_get(nl, index, NULL, &info, e) < 0)
+			return -e->code;
+		if (info.operstate == IF_OPER_UP)
+			return 0;
+		if (time_mono_ms() > deadline)
+			return err_set(e, ETIMEDOUT, "link '%s' does not come up", info.name);
+		nanosleep(&pause, NULL);
+	}
 }
 
 struct addr_question {

@@ -57,7 +57,8 @@ void rt_link_conf4(struct nl_batch *b, uint32_t index, const struct rt_conf *con
 /* No link-local address of the kernel's own making (IN6_ADDR_GEN_MODE_NONE). */
 void rt_link_no_autoconf6(struct nl_batch *b, uint32_t index) __attribute__((nonnull));
 
-/* IPv6 addresses come without duplicate address detection: they are usable at once. */
+/* An address that is there stays.  IPv6 addresses come without duplicate address detection: they
+ * are usable at once. */
 void rt_addr_add(struct nl_batch *b, uint32_t index, const struct net_addr *a)
 	__attribute__((nonnull));
 void rt_addr_del(struct nl_batch *b, uint32_t index, const struct net_addr *a)
@@ -98,11 +99,18 @@ struct rt_info {
 	uint8_t mac[NET_MAC_BYTES];
 	uint32_t mtu, flags, group;
 	uint32_t master;
+	uint8_t operstate; /* IF_OPER_ */
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 };
 /* By index or, when it is 0, by name; -ENODEV when there is none. */
 int rt_link_get(struct nl *nl, uint32_t index, const char *name, struct rt_info *ret, struct err *e)
 	__attribute__((nonnull(1, 4, 5)));
+/*
+ * Waits until a link whose peer was raised after it really sends.  Till the kernel's link watch
+ * has run, which is some time later, such a link drops every packet; asking for the link makes it
+ * run at once (Linux 6.8), and before that one has to wait.  At most a second.
+ */
+int rt_link_ready(struct nl *nl, uint32_t index, struct err *e) __attribute__((nonnull));
 /* Reads one RTM_NEWLINK message; pure.  -EPROTO when it does not hold. */
 int rt_info_read(const struct nlmsghdr *h, struct rt_info *ret) __attribute__((nonnull));
 

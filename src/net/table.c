@@ -24,12 +24,13 @@ enum { CT_ESTABLISHED_RELATED = 2 | 4, CT_STATUS_DNAT = 1 << 5 };
 #define TO_HOST           NFT_DADDR_TYPE(15), NFT_EQ32(15, RTN_LOCAL)
 #define TO_LOOPBACK4(r)   NFT_FIELD(NFT_PAYLOAD_NETWORK_HEADER, 16, 1, r), NFT_EQ8(r, 127)
 #define FROM_LOOPBACK4(r) NFT_FIELD(NFT_PAYLOAD_NETWORK_HEADER, 12, 1, r), NFT_EQ8(r, 127)
-#define FROM_LOOPBACK6(r)                                                                          \
-	NFT_IP6_SADDR(r), NFT_CMP(r, NFT_CMP_EQ, 16, 0, 0, 0, NFT_BYTES(0, 0, 0, 1))
 #define DPORT_IS(proto, port)                                                                      \
 	NFT_META_LOAD(L4PROTO, 15), NFT_EQ8(15, proto), NFT_DPORT(15), NFT_EQ_PORT(15, port)
-#define ACCEPT NFT_VERDICT(NF_ACCEPT)
-#define DROP   NFT_VERDICT(NF_DROP)
+/* As the gateway of the network that it goes to. */
+#define AS_GATEWAY4 NFT_IP_DADDR(0), NFT_MAP(0, "gate_of4", 8), NFT_SNAT_TO(NFPROTO_IPV4, 8)
+#define AS_GATEWAY6 NFT_IP6_DADDR(0), NFT_MAP(0, "gate_of6", 8), NFT_SNAT_TO(NFPROTO_IPV6, 8)
+#define ACCEPT      NFT_VERDICT(NF_ACCEPT)
+#define DROP        NFT_VERDICT(NF_DROP)
 
 static const struct nft_set sets[] = {
 	/* Who may send from which address, and whose address it is; both count. */
@@ -37,17 +38,18 @@ static const struct nft_set sets[] = {
 	{"from6", {NFT_TYPE_IFNAME, NFT_TYPE_IP6ADDR}, .counter = true},
 	{"to4", {NFT_TYPE_IPADDR}, .counter = true},
 	{"to6", {NFT_TYPE_IP6ADDR}, .counter = true},
-	/* The network of each link, the pairs of networks that may talk, those without a way out.
-	 */
-	{"nets", {NFT_TYPE_IFNAME}, .data = {NFT_TYPE_MARK}},
-	{"peers", {NFT_TYPE_MARK, NFT_TYPE_MARK}},
+	/* The pairs of subnets whose jails may talk, and the links without a way out. */
+	{"peers4", {NFT_TYPE_IPADDR, NFT_TYPE_IPADDR}, .interval = true},
+	{"peers6", {NFT_TYPE_IP6ADDR, NFT_TYPE_IP6ADDR}, .interval = true},
 	{"internal", {NFT_TYPE_IFNAME}},
 	/* The gateways: the host's own addresses towards jails. */
 	{"gates4", {NFT_TYPE_IPADDR}},
 	{"gates6", {NFT_TYPE_IP6ADDR}},
+	{"gate_of4", {NFT_TYPE_IPADDR}, .data = {NFT_TYPE_IPADDR}, .interval = true},
+	{"gate_of6", {NFT_TYPE_IP6ADDR}, .data = {NFT_TYPE_IP6ADDR}, .interval = true},
 	/* Private, link-local, metadata and other addresses that are not the internet. */
-	{"lan4", {NFT_TYPE_IPADDR}, .interval = true},
-	{"lan6", {NFT_TYPE_IP6ADDR}, .interval = true},
+	{"lan4", {NFT_TYPE_IPADDR}, .interval = true, .constant = true},
+	{"lan6", {NFT_TYPE_IP6ADDR}, .interval = true, .constant = true},
 	{"lan_ok", {NFT_TYPE_IFNAME}},
 	{"host_ok", {NFT_TYPE_IFNAME}},
 	/* Jails with an egress policy of their own, and what its names mean at present. */
@@ -155,12 +157,11 @@ static const struct rule rules[] = {
 	/* Out under the host's address.  A loopback client, or a jail at its own published port,
 	   gets the gateway's: its own address would not find the way back. */
 	RULE("source", FROM_JAIL, NOT_TO_JAIL, NFT_MASQUERADE),
-	RULE("source", IP, TO_JAIL, FROM_LOOPBACK4(0), NFT_MASQUERADE),
-	RULE("source", IP6, TO_JAIL, FROM_LOOPBACK6(0), NFT_MASQUERADE),
+	RULE("source", IP, TO_JAIL, FROM_LOOPBACK4(0), AS_GATEWAY4),
 	RULE("source", IP, TO_JAIL, NFT_META_LOAD(OIFNAME, 0), NFT_IP_SADDR(4), NFT_IN(0, "from4"),
-		NFT_MASQUERADE),
+		AS_GATEWAY4),
 	RULE("source", IP6, TO_JAIL, NFT_META_LOAD(OIFNAME, 0), NFT_IP6_SADDR(4),
-		NFT_IN(0, "from6"), NFT_MASQUERADE),
+		NFT_IN(0, "from6"), AS_GATEWAY6),
 
 	RULE("forward", FROM_JAIL, NFT_GO("from_jail")),
 	RULE("forward", TO_JAIL, NFT_GO("to_jail")),
@@ -174,8 +175,8 @@ static const struct rule rules[] = {
 		NFT_NOT_IN(0, "lan_ok"), NFT_GO("refuse")),
 	RULE("from_jail", ACCEPT),
 	RULE("between", PUBLISHED, ACCEPT),
-	RULE("between", NFT_META_LOAD(IIFNAME, 0), NFT_MAP(0, "nets", 8), NFT_META_LOAD(OIFNAME, 0),
-		NFT_MAP(0, "nets", 9), NFT_IN(8, "peers"), ACCEPT),
+	RULE("between", IP, NFT_IP_SADDR(0), NFT_IP_DADDR(1), NFT_IN(0, "peers4"), ACCEPT),
+	RULE("between", IP6, NFT_IP6_SADDR(0), NFT_IP6_DADDR(4), NFT_IN(0, "peers6"), ACCEPT),
 	RULE("between", NFT_GO("refuse")),
 	RULE("to_jail", KNOWN_CONNECTION, ACCEPT),
 	RULE("to_jail", PUBLISHED, ACCEPT),
@@ -250,7 +251,7 @@ void table_make(struct nl_batch *b)
 		nft_rule_add(b, TABLE_NAME, rules[i].chain, rules[i].ops, rules[i].n);
 }
 
-/* --- what one link has in it ------------------------------------------------------------------ */
+/* --- what one link has in it --- */
 
 static int read_addr(const char *s, int family, struct net_addr *ret, struct err *e)
 {
@@ -311,7 +312,6 @@ static void ifname_elem(struct nl_batch *b, elem_fn *fn, const char *set, const 
 static void basic_elems(struct nl_batch *b, elem_fn *fn, const struct plan *p)
 {
 	const struct net_link *l = p->link;
-	struct nft_elem net = {.set = "nets"};
 
 	for (int f = 0; f < 2; f++) {
 		for (int to = 0; to < 2 && p->addr[f].family; to++) {
@@ -320,9 +320,6 @@ static void basic_elems(struct nl_batch *b, elem_fn *fn, const struct plan *p)
 			fn(b, TABLE_NAME, &el);
 		}
 	}
-	nft_key_ifname(&net, l->host_if);
-	nft_value(&net, &l->network_id, sizeof(l->network_id));
-	fn(b, TABLE_NAME, &net);
 	if (l->internal)
 		ifname_elem(b, fn, "internal", p);
 }
@@ -335,23 +332,69 @@ static void allowance_elems(struct nl_batch *b, elem_fn *fn, const struct plan *
 		ifname_elem(b, fn, "host_ok", p);
 }
 
-/* What the whole network shares; added by each link and removed with the table. */
-static void network_elems(struct nl_batch *b, const struct plan *p)
+/* The last address of a network. */
+static struct net_addr last_of(const struct net_addr *subnet)
+{
+	struct net_addr a = *subnet;
+
+	for (unsigned int i = a.prefix; i < 8 * net_addr_size(&a); i++)
+		a.bytes[i / 8] |= (uint8_t)(0x80 >> i % 8);
+	return a;
+}
+
+static void peers_elem(struct nl_batch *b, elem_fn *fn, const struct net_addr *subnet)
+{
+	struct nft_elem el = {
+		.set = subnet->family == AF_INET ? "peers4" : "peers6", .has_end = true};
+	struct net_addr last = last_of(subnet);
+	size_t n = net_addr_size(subnet);
+
+	addr_key(&el, subnet);
+	addr_key(&el, subnet);
+	memcpy(el.key_end, last.bytes, n);
+	memcpy(el.key_end + n, last.bytes, n);
+	fn(b, TABLE_NAME, &el);
+}
+
+/* A range is two elements: its first address with the value, and the one behind its last. */
+static void gate_of_elems(
+	struct nl_batch *b, elem_fn *fn, const struct net_addr *subnet, const struct net_addr *gate)
+{
+	const char *set = subnet->family == AF_INET ? "gate_of4" : "gate_of6";
+	struct nft_elem first = {.set = set}, behind = {.set = set, .interval_end = true};
+	struct net_addr next = last_of(subnet);
+
+	for (size_t i = net_addr_size(&next); i-- > 0 && !++next.bytes[i];)
+		;
+	addr_key(&first, subnet);
+	nft_value(&first, gate->bytes, net_addr_size(gate));
+	addr_key(&behind, &next);
+	fn(b, TABLE_NAME, &first);
+	fn(b, TABLE_NAME, &behind);
+}
+
+/* What the whole network shares: added by each of its links, removed with the network. */
+static void network_elems(struct nl_batch *b, elem_fn *fn, const struct net_addr *subnets,
+	const struct net_addr *gateways)
 {
 	static const char *const gates[] = {"gates4", "gates6"};
-	struct nft_elem peers = {.set = "peers"};
 
-	nft_key(&peers, &p->link->network_id, sizeof(p->link->network_id));
-	nft_key(&peers, &p->link->network_id, sizeof(p->link->network_id));
-	nft_elem_add(b, TABLE_NAME, &peers);
 	for (int f = 0; f < 2; f++) {
 		struct nft_elem gate = {.set = gates[f]};
 
-		if (!p->gateway[f].family)
+		if (!subnets[f].family)
 			continue;
-		addr_key(&gate, &p->gateway[f]);
-		nft_elem_add(b, TABLE_NAME, &gate);
+		addr_key(&gate, &gateways[f]);
+		fn(b, TABLE_NAME, &gate);
+		peers_elem(b, fn, &subnets[f]);
+		gate_of_elems(b, fn, &subnets[f], &gateways[f]);
 	}
+}
+
+void table_network_del(
+	struct nl_batch *b, const struct net_addr *subnets, const struct net_addr *gateways)
+{
+	network_elems(b, nft_elem_del, subnets, gateways);
 }
 
 static void proto_port_key(struct nft_elem *el, int proto, uint32_t port)
@@ -383,19 +426,16 @@ static void port_elem(struct nl_batch *b, elem_fn *fn, const struct plan *p,
 static int one_port(struct nl_batch *b, elem_fn *fn, const struct plan *p,
 	const struct net_port *port, struct err *e)
 {
-	static const char *const loopback[] = {"127.0.0.1", "::1"};
 	struct net_addr host;
 
-	for (int f = 0; f < 2; f++) {
-		if (port->address && str_eq(port->address, "*")) {
-			port_elem(b, fn, p, port, NULL, f);
-			continue;
-		}
-		if (net_addr_parse(port->address ? port->address : loopback[f], &host, e) < 0)
-			return -e->code;
-		if ((host.family == AF_INET6) == f)
-			port_elem(b, fn, p, port, &host, f);
+	if (str_eq(port->address, "*")) {
+		port_elem(b, fn, p, port, NULL, 0);
+		port_elem(b, fn, p, port, NULL, 1);
+		return 0;
 	}
+	if (net_addr_parse(port->address ? port->address : "127.0.0.1", &host, e) < 0)
+		return -e->code;
+	port_elem(b, fn, p, port, &host, host.family == AF_INET6);
 	return 0;
 }
 
@@ -408,6 +448,7 @@ static void let_in_elem(
 	nft_key_ifname(&el, p->link->host_if);
 	proto_port_key(&el, port->proto, port->jail_port);
 	nft_value(&el, &to, sizeof(to));
+	el.data_bytes = sizeof(to); /* alone it is not padded */
 	fn(b, TABLE_NAME, &el);
 }
 
@@ -431,8 +472,7 @@ int table_port_del(struct nl_batch *b, const struct plan *p, size_t index, struc
 	return port_at(b, nft_elem_del, p, index, e);
 }
 
-/* --- the egress policy of one link: a chain of its own, reached through a map -------------------
- */
+/* --- the egress policy of one link: a chain of its own, reached through a map --- */
 
 static void egress_chain_name(const struct plan *p, char buf[static 32])
 {
@@ -567,7 +607,7 @@ void table_policy_del(struct nl_batch *b, const struct plan *p)
 
 int table_link_add(struct nl_batch *b, const struct plan *p, struct err *e)
 {
-	network_elems(b, p);
+	network_elems(b, nft_elem_add, p->subnet, p->gateway);
 	basic_elems(b, nft_elem_add, p);
 	return table_policy_add(b, p, e);
 }
@@ -576,6 +616,13 @@ void table_link_del(struct nl_batch *b, const struct plan *p)
 {
 	table_policy_del(b, p);
 	basic_elems(b, nft_elem_del, p);
+}
+
+/* An element's time cannot be prolonged on older kernels: it is replaced, in one transaction. */
+static void refresh(struct nl_batch *b, const struct nft_elem *el)
+{
+	nft_elem_del(b, TABLE_NAME, el);
+	nft_elem_add(b, TABLE_NAME, el);
 }
 
 void table_name_add(struct nl_batch *b, const char *host_if, const struct net_addr *a,
@@ -591,8 +638,27 @@ void table_name_add(struct nl_batch *b, const char *host_if, const struct net_ad
 		struct nft_elem one = el;
 
 		proto_port_key(&one, rule->proto, port);
-		nft_elem_add(b, TABLE_NAME, &one);
+		refresh(b, &one);
 	}
 	if (!rule->port_min)
-		nft_elem_add(b, TABLE_NAME, &el);
+		refresh(b, &el);
+}
+
+bool table_addr_is_lan(const struct net_addr *a)
+{
+	size_t i = 0;
+	uint32_t v4;
+	uint16_t v6;
+
+	/* An odd count of bounds at or below it: inside one of the ranges. */
+	if (a->family == AF_INET) {
+		memcpy(&v4, a->bytes, sizeof(v4));
+		while (i < ARRAY_SIZE(lan4) && ntohl(v4) >= lan4[i])
+			i++;
+	} else {
+		memcpy(&v6, a->bytes, sizeof(v6));
+		while (i < ARRAY_SIZE(lan6) && ntohs(v6) >= lan6[i])
+			i++;
+	}
+	return i & 1;
 }

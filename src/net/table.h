@@ -47,10 +47,15 @@ int table_port_del(struct nl_batch *b, const struct plan *p, size_t index, struc
 int table_policy_add(struct nl_batch *b, const struct plan *p, struct err *e)
 	__attribute__((nonnull));
 void table_policy_del(struct nl_batch *b, const struct plan *p) __attribute__((nonnull));
+/* What the links of a network have in common goes with the network; IPv4 and IPv6. */
+void table_network_del(struct nl_batch *b, const struct net_addr *subnets,
+	const struct net_addr *gateways) __attribute__((nonnull));
 /* The keys under which a link's packets are counted: 0 from, 1 to; of family index f. */
 struct nft_elem table_counter_key(const struct plan *p, int to, int f) __attribute__((nonnull));
 /* An address that a name of the egress policy now means: for this link, for so long. */
 void table_name_add(struct nl_batch *b, const char *host_if, const struct net_addr *a,
 	const struct net_egress *rule, uint64_t ttl_ms) __attribute__((nonnull));
+/* Whether an address is none of the internet's: private, link-local, metadata and so on. */
+bool table_addr_is_lan(const struct net_addr *a) __attribute__((nonnull));
 
 #endif

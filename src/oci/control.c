@@ -2,6 +2,7 @@
  * Commands on a container that exists: kill, delete, pause, resume, update, ps, stats.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -72,24 +73,38 @@ static int wait_gone(int pidfd, const char *id, struct err *e)
 	}
 }
 
-/* By its cgroup, which also holds what has left the pid namespace; else its first process. */
-static int kill_whole(const struct container *c, struct err *e)
+/*
+ * By its cgroup, which also holds what has left the pid namespace; else its first process.
+ * The cgroup is opened once for both: on v1 that is ten hierarchies.
+ */
+static int end_all(const struct container *c, struct iso_cgroup *cg, struct err *e)
 {
 	AUTO_FD int pidfd = container_pidfd(c);
-	struct iso_cgroup cg = ISO_CGROUP_INIT;
-	int r = 0;
 
 	if (pidfd >= 0)
 		proc_signal(pidfd, SIGKILL);
-	if (c->rec.cgroup) {
-		r = iso_cgroup_open(c->rec.cgroup, &cg, e);
-		if (r >= 0)
-			r = iso_cgroup_kill(&cg, KILL_TIMEOUT_MS, e);
-		iso_cgroup_release(&cg);
-	}
-	if (r < 0 && r != -ENOENT)
-		return r;
-	return pidfd >= 0 ? wait_gone(pidfd, c->rec.id, e) : 0;
+	if (cg && iso_cgroup_kill(cg, KILL_TIMEOUT_MS, e) < 0)
+		return -e->code;
+	if (pidfd >= 0 && wait_gone(pidfd, c->rec.id, e) < 0)
+		return -e->code;
+	return cg ? iso_cgroup_destroy(cg, e) : 0;
+}
+
+static int end_container(const struct container *c, struct err *e)
+{
+	struct iso_cgroup cg = ISO_CGROUP_INIT;
+	int r;
+
+	if (!c->rec.cgroup)
+		return end_all(c, NULL, e);
+	r = iso_cgroup_open(c->rec.cgroup, &cg, e);
+	/* Gone in part or in whole: a delete that was cut off, or a create. */
+	if (r == -ENOENT)
+		r = end_all(c, NULL, e) < 0 ? -e->code : iso_cgroup_destroy_path(c->rec.cgroup, e);
+	else if (r >= 0)
+		r = end_all(c, &cg, e);
+	iso_cgroup_release(&cg);
+	return r;
 }
 
 static int may_delete(const struct container *c, bool force, struct err *e)
@@ -102,17 +117,23 @@ static int may_delete(const struct container *c, bool force, struct err *e)
 		oci_status_names[status]);
 }
 
-/* The state cannot be read: what can be found by the id alone is removed. */
+/* The state cannot be read: what the configuration and the id tell is killed and removed. */
 static int delete_damaged(struct oci *o, const char *id, struct err *e)
 {
-	struct container c = CONTAINER_INIT;
-	int r;
+	AUTO_CONTAINER struct container c = CONTAINER_INIT;
 
 	c.o = o;
 	c.rec.id = str_dup(id);
-	r = container_remove(&c, e);
-	container_release(&c);
-	return r;
+	c.dir_fd = openat(o->root_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (c.dir_fd < 0)
+		return err_sys(e, "cannot open container '%s'", id);
+	if (container_load_spec(&c, e) < 0)
+		strv_add(&o->warnings, e->text);
+	if (cgroup_path(o, id, &c.spec, &c.rec.cgroup, &c.rec.scope, e) < 0)
+		strv_add(&o->warnings, e->text);
+	if (c.rec.cgroup && end_container(&c, e) < 0)
+		return -e->code;
+	return container_remove(&c, e);
 }
 
 int oci_delete(struct oci *o, const char *id, bool force, struct err *e)
@@ -127,9 +148,7 @@ int oci_delete(struct oci *o, const char *id, bool force, struct err *e)
 		return delete_damaged(o, id, e);
 	if (r < 0)
 		return r;
-	if (may_delete(&c, force, e) < 0 || kill_whole(&c, e) < 0)
-		return -e->code;
-	if (c.rec.cgroup && iso_cgroup_destroy_path(c.rec.cgroup, e) < 0)
+	if (may_delete(&c, force, e) < 0 || end_container(&c, e) < 0)
 		return -e->code;
 	if (container_load_spec(&c, &ignored) >= 0)
 		run_poststop_hooks(&c);

@@ -151,6 +151,32 @@ static void make_sources_absolute(struct spec *spec, const char *bundle)
 	}
 }
 
+/*
+ * Without a cgroup namespace of its own a user namespace may not mount cgroups (EPERM): then it
+ * sees the host's, read-only, as rootless engines on cgroup v1 expect.
+ */
+static void bind_cgroups(struct spec *spec)
+{
+	const struct spec_namespace *ns = spec_ns(spec, SPEC_NS_CGROUP);
+
+	if ((ns && !ns->path) || caller_is_host_root())
+		return;
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		struct spec_mount *m = &spec->mounts[i];
+
+		if (!str_eq(m->type, "cgroup") && !str_eq(m->type, "cgroup2"))
+			continue;
+		str_set(&m->type, "bind");
+		str_set(&m->source, "/sys/fs/cgroup");
+		strv_release(&m->options);
+		strv_add(&m->options, "rbind");
+		strv_add(&m->options, "rro");
+		strv_add(&m->options, "rnosuid");
+		strv_add(&m->options, "rnodev");
+		strv_add(&m->options, "rnoexec");
+	}
+}
+
 /* sd_notify(3): the service manager's socket is shown inside, under a name of its own. */
 static void add_notify_socket(struct spec *spec)
 {
@@ -254,6 +280,7 @@ static int prepare(struct creation *cr, const char *id, struct err *e)
 	c->rec.owner = geteuid();
 	strmap_copy(&c->rec.annotations, &c->spec.annotations);
 	make_sources_absolute(&c->spec, c->rec.bundle);
+	bind_cgroups(&c->spec);
 	add_notify_socket(&c->spec);
 	allow_default_devices(c->spec.linux.resources);
 	if (handed_fds(cr->opts->preserve_fds, &c->spec.process->env, &cr->fds, &cr->n_fds, e) <
@@ -303,6 +330,12 @@ static int build(struct creation *cr, struct err *e)
 	if (c->rec.cgroup &&
 		iso_cgroup_create(c->rec.cgroup, c->spec.linux.resources, 0, &cr->cgroup, e) < 0)
 		return -e->code;
+	/* A plain user without a group that is theirs to divide: limits that matter were refused.
+	 */
+	if (cr->cgroup.mode == ISO_CGROUP_NONE) {
+		str_set(&c->rec.cgroup, NULL);
+		o.cgroup = NULL;
+	}
 	cr->hook_state = state_for_hooks(c, OCI_CREATING, pid_inside(&c->spec));
 	o.hook_state = cr->hook_state;
 	return iso_create(&o, &cr->jail, e);

@@ -13,13 +13,14 @@ enum {
 	ID_MAX = 200,
 	CONFIG_MAX_BYTES = 4 << 20,
 	STATE_MAX_BYTES = 1 << 20,
-	LOCK_TIMEOUT_MS = 30000,
+	LOCK_TIMEOUT_MS = 10000,
 	KILL_TIMEOUT_MS = 10000,
 };
 
 #define STATE_FILE   "state.json"
 #define CONFIG_FILE  "config.json"
 #define START_SOCKET "start"
+#define LOCK_FILE    "lock"
 
 enum oci_phase { PHASE_CREATING, PHASE_CREATED };
 
@@ -42,18 +43,20 @@ struct record {
 struct container {
 	struct oci *o;
 	int dir_fd; /* ROOT/ID */
-	bool locked; /* by us, to be changed */
+	int lock_fd; /* while it is ours to change; else -1 */
 	struct record rec;
 	struct spec spec; /* after container_load_spec */
 	bool has_spec;
 };
 #define CONTAINER_INIT                                                                             \
 	{                                                                                          \
-		.o = NULL, .dir_fd = -1                                                            \
+		.o = NULL, .dir_fd = -1, .lock_fd = -1                                             \
 	}
 #define AUTO_CONTAINER __attribute__((cleanup(container_release)))
 
 /* state.c */
+/* False for root of a user namespace. */
+bool caller_is_host_root(void);
 int id_check(const char *id, struct err *e);
 /* CONTAINER_LOCK waits for other commands that change the same container. */
 enum container_open { CONTAINER_READ, CONTAINER_LOCK };

@@ -8,7 +8,6 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -70,7 +69,7 @@ const struct json_table oci_state_table = JSON_TABLE(struct oci_state, state_fie
 /* ---- the root directory ---- */
 
 /* Root of a user namespace may write to /run as little as its owner may. */
-static bool is_host_root(void)
+bool caller_is_host_root(void)
 {
 	AUTO_BUF struct buf map = {0};
 	struct err ignored;
@@ -99,7 +98,7 @@ static char *default_root(void)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
 
-	if (is_host_root())
+	if (caller_is_host_root())
 		return str_dup("/run/jail/oci");
 	if (run && *run == '/')
 		return str_fmt("%s/jail/oci", run);
@@ -249,12 +248,24 @@ static bool waits_for_start(const struct container *c)
 	       errno == EPROTOTYPE;
 }
 
+/*
+ * A record lock, not flock(2): the container's first process inherits our descriptors, and
+ * must not hold the container locked for us until it executes its program.
+ */
+static struct flock whole_file(void)
+{
+	return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
 static bool is_locked_by_other(const struct container *c)
 {
-	AUTO_FD int fd =
-		c->locked ? -1 : openat(c->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = -1;
+	struct flock l = whole_file();
 
-	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	if (c->lock_fd >= 0)
+		return false;
+	fd = openat(c->dir_fd, LOCK_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	return fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
 }
 
 bool container_is_abandoned(const struct container *c)
@@ -278,19 +289,24 @@ enum oci_status container_status(const struct container *c)
 
 /* ---- one container ---- */
 
-static int lock_dir(int fd, const char *id, struct err *e)
+/* Returns an owned descriptor; the lock goes when it is closed, or with the process. */
+static int lock_container(int dir_fd, const char *id, struct err *e)
 {
+	AUTO_FD int fd = openat(dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	uint64_t deadline = time_mono_ms() + LOCK_TIMEOUT_MS;
+	const struct flock l = whole_file();
 
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
+	if (fd < 0)
+		return err_sys(e, "cannot lock container '%s'", id);
+	while (fcntl(fd, F_SETLK, &l) < 0) {
+		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
 			return err_sys(e, "cannot lock container '%s'", id);
 		if (time_mono_ms() > deadline)
 			return err_set(
 				e, EBUSY, "container '%s' is being changed by another command", id);
 		nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * 1000000L}, NULL);
 	}
-	return 0;
+	return fd_take(&fd);
 }
 
 static int no_such(const char *id, struct err *e)
@@ -311,9 +327,11 @@ int container_open(struct oci *o, const char *id, enum container_open how, struc
 	if (c.dir_fd < 0)
 		return errno == ENOENT ? no_such(id, e)
 				       : err_sys(e, "cannot open container '%s'", id);
-	if (how == CONTAINER_LOCK && lock_dir(c.dir_fd, id, e) < 0)
-		return -e->code;
-	c.locked = how == CONTAINER_LOCK;
+	if (how == CONTAINER_LOCK) {
+		c.lock_fd = lock_container(c.dir_fd, id, e);
+		if (c.lock_fd < 0)
+			return e->code == ENOENT ? no_such(id, e) : -e->code;
+	}
 	if (file_read(c.dir_fd, STATE_FILE, STATE_MAX_BYTES, &text, e) < 0)
 		/* Deleted while we waited for the lock. */
 		return e->code == ENOENT ? no_such(id, e) : err_prefix(e, "container '%s'", id);
@@ -350,7 +368,8 @@ int container_load_spec(struct container *c, struct err *e)
 
 void container_release(struct container *c)
 {
-	fd_close(&c->dir_fd); /* and with it the lock */
+	fd_close(&c->lock_fd);
+	fd_close(&c->dir_fd);
 	json_release(&record_table, &c->rec);
 	spec_release(&c->spec);
 	c->has_spec = false;
@@ -384,9 +403,10 @@ static void sweep_transit(int transit)
 			fstatat(transit, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			st.st_mtime + TRANSIT_STALE_S > time(NULL))
 			continue;
-		AUTO_FD int fd = openat(
+		AUTO_CONTAINER struct container c = CONTAINER_INIT;
+		c.dir_fd = openat(
 			transit, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		if (c.dir_fd >= 0 && !is_locked_by_other(&c))
 			path_rmtree(transit, entry->d_name, &ignored);
 	}
 	closedir(d);
@@ -408,9 +428,11 @@ static int fill_claim(struct container *c, int transit, const char *name, const 
 	if (mkdirat(transit, name, 0700) < 0)
 		return err_sys(e, "cannot make the state of container '%s'", c->rec.id);
 	c->dir_fd = openat(transit, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (c->dir_fd < 0 || flock(c->dir_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_sys(e, "cannot lock the state of container '%s'", c->rec.id);
-	c->locked = true;
+	if (c->dir_fd < 0)
+		return err_sys(e, "cannot make the state of container '%s'", c->rec.id);
+	c->lock_fd = lock_container(c->dir_fd, c->rec.id, e);
+	if (c->lock_fd < 0)
+		return -e->code;
 	if (file_replace(c->dir_fd, CONFIG_FILE, config->p, config->n, 0600, 0, e) < 0 ||
 		container_save(c, e) < 0)
 		return -e->code;
@@ -447,6 +469,7 @@ int container_claim(struct container *c, const struct buf *config, int *ret_star
 		if (ret_start_fd)
 			fd_close(ret_start_fd);
 		path_rmtree(transit, name, &ignored);
+		fd_close(&c->lock_fd);
 		fd_close(&c->dir_fd);
 	}
 	return r;

@@ -34,7 +34,9 @@ b" $'\033[31m' "$long" "$(printf 'a%.0s' $(seq 10000))" 'ü' 'a*' ':' '_x'; do
 @test "values of options" {
   while read -r option value; do
     refused run "$option" "$value" --root "$ROOT" -- true || { echo "$option $value"; false; }
-    [[ $stderr == *"${option#--}"* ]] || { echo "does not name $option: $stderr"; false; }
+    # Its name, with '-' or in words.
+    named=${option#--}
+    [[ ${stderr//-/ } == *"${named//-/ }"* ]] || { echo "does not name $option: $stderr"; false; }
   done <<'END'
 --memory 12X
 --memory -1
@@ -141,14 +143,14 @@ END
     folder) mkdir "$file" ;;
     unknown) sed 's/{/{"nonsense": 1, /' "$W/definition" >"$file" ;;
     esac
-    run timeout 20 "$JAIL" ls
+    run timeout -k 2 20 "$JAIL" ls
     [ "$status" -eq 0 ] || { echo "$kind: ls $status $output"; false; }
     [[ $output == *good* ]]
     [[ $output != *root:* ]]
     refused_saying "'bad'" start bad || { echo "$kind"; false; }
     [[ $stderr != *root:* ]]
     is_state good created
-    run timeout 20 "$JAIL" destroy -f bad
+    run timeout -k 2 20 "$JAIL" destroy -f bad
     [ "$status" -eq 0 ] || { echo "$kind: $output"; false; }
   done
   jail destroy good
@@ -157,9 +159,9 @@ END
 @test "running state that is garbage: the next command understands" {
   up web
   for f in $(find "$JAIL_RUN_DIR" -type f ! -name lock); do head -c 300 /dev/urandom >"$f"; done
-  run timeout 30 "$JAIL" ls
+  run timeout -k 2 30 "$JAIL" ls
   [ "$status" -eq 0 ]
-  run timeout 30 "$JAIL" destroy -f web
+  run timeout -k 2 30 "$JAIL" destroy -f web
   [ "$status" -eq 0 ]
   [ -z "$(jail ls -q)" ]
 }
@@ -173,12 +175,12 @@ END
 
 @test "a full disk: one line, nothing half made" {
   mkdir -p "$W/small"
-  mount -t tmpfs -o size=64k,mode=700 none "$W/small"
+  mount -t tmpfs -o size=2M,mode=700 none "$W/small"
   (
     export JAIL_STATE_DIR="$W/small/s" JAIL_RUN_DIR="$W/small/r"
     mkdir -m 700 "$JAIL_STATE_DIR" "$JAIL_RUN_DIR"
     "$JAIL" ls >/dev/null 2>&1 || true
-    dd if=/dev/zero of="$W/small/fill" bs=1024 count=64 2>/dev/null || true
+    dd if=/dev/zero of="$W/small/fill" bs=1024 count=4096 2>/dev/null || true
     run --separate-stderr "$JAIL" create --root "$ROOT" web true
     [ "$status" -eq 125 ]
     [ "${#stderr_lines[@]}" -eq 1 ]

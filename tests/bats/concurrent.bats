@@ -42,7 +42,11 @@ teardown() { suite_between; }
 
 @test "a hundred runs in parallel: all right, nothing left" {
   for i in $(seq 100); do
-    ("$JAIL" run --root "$ROOT" -- sh -c "exit $((i % 100))" >/dev/null 2>"$W/par.$i"; echo $? >"$W/code.$i") &
+    (
+      code=0
+      "$JAIL" run --root "$ROOT" -- sh -c "exit $((i % 100))" >/dev/null 2>"$W/par.$i" || code=$?
+      echo $code >"$W/code.$i"
+    ) &
     # As many at once as two processors can feed.
     [ $((i % 25)) -ne 0 ] || wait
   done

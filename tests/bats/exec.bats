@@ -113,8 +113,9 @@ b" ]
   churn=$!
   wrong=0
   while kill -0 $churn 2>/dev/null; do
-    out=$(timeout 30 "$JAIL" exec racy echo fine 2>&1)
-    case $? in
+    code=0
+    out=$(timeout -k 2 30 "$JAIL" exec racy echo fine 2>&1) || code=$?
+    case $code in
     0) [ "$out" = fine ] || wrong=1 ;;
     125) [[ $out == "jail: "* ]] || wrong=1 ;;
     137) ;; # killed with the jail

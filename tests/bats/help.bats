@@ -59,7 +59,7 @@ page_of() { case $1 in jls | jexec) echo "$TESTS/../man/$1.8" ;; *) echo "$TESTS
     case $c in oci | jail-oci) continue ;; esac
     page=$(page_of "$c")
     [ -f "$page" ] || { echo "no page: $page"; false; }
-    in_page=$(sed -n '/^\.SH SYNOPSIS/,/^\.SH DESCRIPTION/p' "$page" | sed 's/\\//g' | grep -o -E -e '--[a-z][a-z-]+' | sort -u)
+    in_page=$(sed -n '/^\.SH SYNOPSIS/,/^\.SH DESCRIPTION/p' "$page" | sed 's/\\f[BIRP]//g; s/\\//g' | grep -o -E -e '--[a-z][a-z-]+' | sort -u)
     in_table=$(options "$c" | sort -u)
     [ "$in_page" = "$in_table" ] || { echo "$c:"; diff <(echo "$in_page") <(echo "$in_table"); false; }
   done
@@ -70,7 +70,7 @@ page_of() { case $1 in jls | jexec) echo "$TESTS/../man/$1.8" ;; *) echo "$TESTS
     case $c in oci | jail-oci) continue ;; esac
     page=$(page_of "$c")
     for o in $(options "$c"); do
-      sed -n '/^\.SH OPTIONS/,/^\.SH EX/p' "$page" | sed 's/\\//g' | grep -q -e "$o\b" || { echo "$page: OPTIONS lacks $o"; false; }
+      sed -n '/^\.SH OPTIONS/,/^\.SH EX/p' "$page" | sed 's/\\f[BIRP]//g; s/\\//g' | grep -q -e "$o\b" || { echo "$page: OPTIONS lacks $o"; false; }
     done
     for s in "EXIT STATUS" EXAMPLES ERRORS "SEE ALSO"; do
       grep -q "^\.SH \"*$s" "$page" || { echo "$page: no $s"; false; }

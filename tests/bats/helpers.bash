@@ -66,6 +66,10 @@ suite_begin() {
   helpers_build
   export W="$BATS_FILE_TMPDIR"
   export ROOT="$W/root" JAIL_STATE_DIR="$W/state" JAIL_RUN_DIR="$W/run"
+  # A program of this file's own: the census counts its processes and no others, and a build
+  # meanwhile changes nothing.
+  install -m 755 "$JAIL" "$W/jail"
+  export JAIL="$W/jail"
   # What is only here must not be what a test sees by chance.
   export TERM=xterm HOME=${HOME:-/root}
   [ -d "$ROOT" ] || root_build "$ROOT"
@@ -78,16 +82,23 @@ suite_begin() {
 suite_between() {
   local pid
   for pid in $(jobs -p); do kill -KILL "$pid" 2>/dev/null || true; done
-  timeout 60 "$JAIL" destroy -f '*' >/dev/null 2>&1 || true
+  timeout -k 2 60 "$JAIL" destroy -f '*' >/dev/null 2>&1 || true
 }
 
 # --- what could be left behind --------------------------------------------------------------
 
-# Paths of cgroups that belong to this file's jails, in every hierarchy.
+# Control groups of this file's jails, in every hierarchy: their names begin with the user and a
+# hash (FNV-1a) of the run directory.
 census_cgroups() {
-  local at
+  local at mark
+  mark=$(python3 -c '
+import os, sys
+h = 2166136261
+for c in os.fsencode(sys.argv[1]):
+    h = (h ^ c) * 16777619 & 0xffffffff
+print("%u-%08x~" % (os.geteuid(), h))' "$JAIL_RUN_DIR")
   for at in $(awk '$3 ~ /^cgroup2?$/ {print $2}' /proc/mounts); do
-    find "$at" -type d -path "*jail*" 2>/dev/null
+    find "$at" -type d -name "$mark*" 2>/dev/null
   done | sort
 }
 
@@ -112,8 +123,8 @@ census() {
   echo "jails:"
   find "$JAIL_STATE_DIR" "$JAIL_RUN_DIR" -mindepth 2 2>/dev/null |
     grep -v -E '/(index|events|ids|lock|seccomp|cache)' | sort
-  echo "cgroups of ours:"
-  census_cgroups | grep -F -e "${CGROUP_MARK:-$(basename "$W")}" || true
+  echo "cgroups:"
+  census_cgroups
 }
 
 # Fails when the world is not as suite_begin found it; the kernel may take a moment.
@@ -133,7 +144,7 @@ suite_end() {
 
 # --- doing things ----------------------------------------------------------------------------
 
-jail() { timeout --foreground -k 5 "${JAIL_TIME:-60}" "$JAIL" "$@"; }
+jail() { timeout --foreground -k 2 "${JAIL_TIME:-60}" "$JAIL" "$@"; }
 
 # In the busybox root.
 inside() { jail run --root "$ROOT" -- "$@"; }
@@ -141,8 +152,8 @@ inside() { jail run --root "$ROOT" -- "$@"; }
 # What a careless tool would do: namespaces, chroot, all privileges.  An attack that fails
 # here as well shows nothing, so each security test first succeeds here.
 weakly() {
-  timeout 60 unshare --mount --pid --fork --uts --ipc \
-    sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$ROOT" "$@"
+  timeout -k 2 60 unshare --mount --pid --fork --uts --ipc \
+    sh -c 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"' "$ROOT" "$@"
 }
 
 # eventually SECONDS COMMAND...: tries until it succeeds.

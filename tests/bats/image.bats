@@ -212,3 +212,63 @@ store_is_clean() {
   [ "$status" -eq 125 ]
   [[ "$output" == *"mode 0700"* ]]
 }
+
+@test "image: a changed overlay is committed, exported, and the same again elsewhere" {
+  python3 "$FIXTURES" good "$W"
+  image import --name app:1 --tag v1 "$W/layout"
+  lower=$(image inspect app:1 | value lower | paste -sd:)
+  mkdir "$W/m" "$W/up" "$W/work"
+  # What a jail would do: change, delete, replace a directory, link, set an attribute.
+  unshare -m sh -ec "mount -t overlay overlay -o lowerdir=$lower,upperdir=$W/up,workdir=$W/work $W/m
+    cd $W/m && echo new >etc/os-release && rm bin/tool && rm -r etc/apt && mkdir etc/apt && echo a >etc/apt/a
+    ln etc/apt/a etc/apt/b && setfattr -n user.x -v y etc/apt/a 2>/dev/null || python3 -c 'import os; os.setxattr(\"etc/apt/a\", \"user.x\", b\"y\")'
+    chown 7:8 etc/apt/a && ln -s /x etc/link && mkfifo fifo"
+  run image commit --base app:1 --cmd /bin/other --env X=1 "$W/up" app:2
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [ "$(image inspect app:2 | value cmd)" = /bin/other ]
+  [ "$(image inspect app:2 | value env)" = "$(printf 'X=1\nPATH=/bin')" ]
+  [ "$(image inspect app:2 | value diff_ids | wc -l)" -eq 3 ]
+  image export app:2 "$W/app2.tar"
+  S=$W/second image import "$W/app2.tar"
+  S=$W/second
+  [ "$(image inspect app:2 | value cmd)" = /bin/other ]
+  image check
+  lower=$(image inspect app:2 | value lower | paste -sd:)
+  run unshare -m sh -ec "mount -t overlay overlay -o lowerdir=$lower $W/m && cd $W/m && find . | sort &&
+    stat -c '%n %u:%g %h' etc/apt/a && cat etc/os-release etc/apt/b && python3 -c 'import os; print(os.getxattr(\"etc/apt/a\", \"user.x\"))'"
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"etc/apt/a 7:8 2"* && "$output" == *new* && "$output" == *"b'y'"* && "$output" == *./fifo* ]]
+  [[ "$output" != *bin/tool* && "$output" != *.wh.* ]]
+  # Others read the archive too.
+  skopeo inspect "oci-archive:$W/app2.tar" | grep -q '"Architecture": "amd64"'
+  skopeo inspect "docker-archive:$W/app2.tar" >/dev/null
+}
+
+@test "image: a directory is imported as it is" {
+  mkdir -p "$W/root/bin" "$W/root/proc/1"
+  echo data >"$W/root/bin/f" && chmod 2711 "$W/root/bin/f" && ln -s f "$W/root/bin/l"
+  touch -d @1000 "$W/root/bin"
+  image import --name tree --cmd /bin/f "$W/root"
+  fs=$(image inspect tree | value lower)
+  [ "$(cd "$fs" && find . | sort | tr '\n' ' ')" = ". ./bin ./bin/f ./bin/l ./proc " ]
+  [ "$(stat -c '%a %Y' "$fs/bin/f" "$fs/bin" | head -1 | cut -d' ' -f1)" = 2711 ]
+  [ "$(stat -c %Y "$fs/bin")" = 1000 ]
+  first=$(image inspect tree | value diff_ids)
+  image import --replace --name tree --cmd /bin/f "$W/root"
+  [ "$(image inspect tree | value diff_ids)" = "$first" ] # the same directory, the same layer
+}
+
+@test "image: a distribution is made from its packages" {
+  run image bootstrap --variant extract --include busybox-static --cmd /bin/busybox --cmd sh debian:bookworm
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [ "$(echo "$output" | value name)" = localhost/debian:bookworm ]
+  [ -x "$(image inspect debian:bookworm | value lower)/bin/busybox" ]
+  run image bootstrap debian:--version
+  [ "$status" -eq 125 ]
+  run image bootstrap plan9
+  [[ "$output" == *"known are debian"* ]]
+  store_is_clean
+}

@@ -4,7 +4,7 @@
   image_fixtures.py good DIR       an OCI layout DIR/layout (tag v1) and DIR/saved.tar as docker save writes
   image_fixtures.py hostile DIR    one directory per case: DIR/CASE/{layout,expect}; expect is text of the error
 """
-import gzip, hashlib, io, json, os, sys, tarfile
+import gzip, hashlib, io, json, os, subprocess, sys, tarfile
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -96,6 +96,8 @@ def good(dir):
     run = {"Cmd": ["/bin/tool"], "Env": ["PATH=/bin"], "Labels": {"a": "b"}, "Volumes": {"/data": {}}, "User": "1000"}
     l = Layout(dir + "/layout")
     c, m = l.write([BASE, TOP], run)
+    Layout(dir + "/zstd").write([BASE, TOP], run, media=LAYER + "+zstd",
+                                compress=lambda b: subprocess.run(["zstd", "-c"], input=b, capture_output=True, check=True).stdout)
     a, b, x = (n * 64 for n in "abc")
     saved = [{"Config": "config.json", "RepoTags": ["saved/app:7"], "Layers": [a + "/layer.tar", b + "/layer.tar"]}]
     with open(dir + "/saved.tar", "wb") as f:

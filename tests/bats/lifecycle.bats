@@ -288,7 +288,7 @@ other" ]
   [ "$stderr" = two ]
   [ "${lines[0]}" = one ]
   [ "${lines[1]}" = '\x1b]0;title\x07x	z' ]
-  [ "$(jail logs -n 1 chatty 2>/dev/null | wc -l)" = 1 ]
+  [ "$(jail logs -n 1 chatty 2>&1 | wc -l)" = 1 ]
   [[ $(jail logs --times chatty 2>/dev/null | head -n 1) =~ ^20[0-9][0-9]-.*\ one$ ]]
   [ "$(jail logs --format json chatty | python3 -c 'import json,sys; print([json.loads(l)["stream"] for l in sys.stdin].count("stderr"))')" = 1 ]
   jail logs --raw chatty 2>/dev/null | grep -q $'\033]0;title'
@@ -297,7 +297,7 @@ other" ]
 @test "logs --follow ends with the jail" {
   jail create --root "$ROOT" chatty sh -c 'echo one; sleep 0.5; echo two'
   jail start chatty
-  run timeout 20 "$JAIL" logs -f chatty
+  run timeout -k 2 20 "$JAIL" logs -f chatty
   [ "$status" -eq 0 ]
   [ "$output" = "one
 two" ]

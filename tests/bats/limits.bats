@@ -26,7 +26,7 @@ stat_of() { jail stats --format json "$1" | json "x[0]['$2']"; }
   [ "$made" -ge 50 ]
   [ "$made" -lt 100 ]
   up bomb --pids 200
-  "$JAIL" exec bomb sh -c 'f() { f | f & }; f; sleep 1000' >/dev/null 2>&1 &
+  "$JAIL" exec bomb sh -c 'while :; do sleep 1000 & done' >/dev/null 2>&1 &
   full() { [ "$(stat_of bomb pids)" -ge 150 ]; }
   eventually 30 full
   start=$SECONDS

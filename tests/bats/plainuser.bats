@@ -26,7 +26,7 @@ setup_file() {
 teardown_file() {
   local u
   for u in "$PLAIN" "$BARE"; do
-    timeout 60 setpriv --reuid "$u" --regid "$u" --clear-groups env -i JAIL_STATE_DIR="$W/$u/state" \
+    timeout -k 2 60 setpriv --reuid "$u" --regid "$u" --clear-groups env -i JAIL_STATE_DIR="$W/$u/state" \
       JAIL_RUN_DIR="$W/$u/run" PATH=/usr/bin:/bin "$W/jail" destroy -f '*' >/dev/null 2>&1 || true
     userdel "$u" 2>/dev/null || true
     sed -i "/^$u:/d" /etc/subuid /etc/subgid
@@ -37,7 +37,7 @@ teardown_file() {
 as() {
   local user=$1
   shift
-  (cd "$W/$user/work" && timeout 60 setpriv --reuid "$user" --regid "$user" --clear-groups env -i \
+  (cd "$W/$user/work" && timeout -k 2 60 setpriv --reuid "$user" --regid "$user" --clear-groups env -i \
     HOME="$W/$user/home" JAIL_STATE_DIR="$W/$user/state" JAIL_RUN_DIR="$W/$user/run" PATH=/usr/bin:/bin \
     USER="$user" "$@")
 }

@@ -8,7 +8,7 @@
  *	flood               writes "x" to standard output for ever
  *	line BYTES          one line of that many bytes
  *	watch SECONDS       for each process that appears: tries ptrace, /proc/PID/{mem,environ,fd,root,cwd}
- *	                    and prints "PID THING" for each success
+ *	                    and prints "PID THING EXECUTABLE" for each success
  *	swap DIR A B        for ever exchanges DIR/A and DIR/B (RENAME_EXCHANGE)
  *	signal N            ends itself with that signal
  *	trap                prints "got TERM" and ends with 7 on SIGTERM; "got N" on USR1, USR2, WINCH
@@ -171,6 +171,19 @@ static int do_line(char **args)
 	return 0;
 }
 
+/* "PID THING EXECUTABLE": by the last one can tell a program of the jail from one that joins. */
+static void tell(pid_t pid, const char *what)
+{
+	char path[64], exe[256];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	exe[n < 0 ? 0 : n] = 0;
+	printf("%d %s %s\n", pid, what, n < 0 ? "/t/gone" : exe);
+	fflush(stdout);
+}
+
 static void try_path(pid_t pid, const char *what, int flags)
 {
 	char path[64];
@@ -180,8 +193,7 @@ static void try_path(pid_t pid, const char *what, int flags)
 	fd = open(path, flags);
 	if (fd < 0)
 		return;
-	printf("%d %s\n", pid, what);
-	fflush(stdout);
+	tell(pid, what);
 	close(fd);
 }
 
@@ -203,10 +215,8 @@ static int do_watch(char **args)
 				seen[pid] = 1; /* was there before: not a joiner */
 				continue;
 			}
-			if (ptrace(PTRACE_SEIZE, pid, 0, 0) == 0) {
-				printf("%d ptrace\n", pid);
-				fflush(stdout);
-			}
+			if (ptrace(PTRACE_SEIZE, pid, 0, 0) == 0)
+				tell(pid, "ptrace");
 			try_path(pid, "mem", O_RDWR);
 			try_path(pid, "root", O_PATH);
 			try_path(pid, "cwd", O_PATH);

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds the lab machine in build/lab: a disk with a small Debian 12, a Debian kernel, and the
-# QEMU that runs them.  Needs root (mmdebstrap) and the packages of tests/packages.txt.
+# Builds the lab machine in build/lab: a disk with a small Debian (the version of this machine,
+# so that what is built here runs there), a Debian kernel, and the QEMU that runs them.  Needs root (mmdebstrap) and the packages of tests/packages.txt.
 #   tests/lab/build.sh            what is missing or older than its inputs
 #   tests/lab/build.sh --force    all of it
 # LAB_QEMU=/path/to/qemu-system-x86_64 uses that one instead of unpacking a newer one.
@@ -12,6 +12,9 @@ mkdir -p "$lab/cache"
 exec 9>"$lab/lock"
 flock 9
 [ "${1:-}" = --force ] && rm -rf "$lab"/{qemu,rootfs,kernel,root.ext4,initrd.gz,vmlinux,labctl,state-*}
+
+suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+case $suite in bookworm | trixie) ;; *) suite=bookworm ;; esac
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 newer() { # FILE INPUT...: FILE is there and no input is newer
@@ -62,7 +65,7 @@ build_rootfs() {
   say "installing the machine's packages"
   rm -rf "$lab/rootfs"
   # /etc/subuid and the like come with the packages; documentation does not.
-  sources bookworm | mmdebstrap --mode=root --variant=essential --quiet \
+  sources "$suite" | mmdebstrap --mode=root --variant=essential --quiet \
     --skip=download/empty --skip=essential/unlink --skip=check/empty \
     --setup-hook='mkdir -p "$1/var/cache/apt/archives"' \
     --setup-hook="sync-in $lab/cache /var/cache/apt/archives" \
@@ -70,7 +73,7 @@ build_rootfs() {
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='force-unsafe-io' \
     --include="$(sed 's/#.*//' "$here/packages.txt" | xargs | tr ' ' ',')" \
     --customize-hook="sync-out /var/cache/apt/archives $lab/cache" \
-    bookworm "$lab/rootfs" -
+    "$suite" "$lab/rootfs" -
   rm -rf "$lab"/rootfs/var/cache/apt/archives/* "$lab"/rootfs/var/lib/apt/lists/*
   touch "$lab/rootfs.done"
 }

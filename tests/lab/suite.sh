@@ -46,7 +46,9 @@ fi
   for u in ${units}; do
     [ -x \$u ] || continue
     echo \"# \$(basename \$u)\"
-    timeout 300 \$u 2>&1 || echo \"not ok \$(basename \$u) exited with \$?\"
+    timeout 300 \$u 2>&1
+    rc=\$?
+    [ \$rc = 0 ] || echo \"not ok \$(basename \$u) exited with \$rc\"
   done
   for b in ${bats}; do
     [ -f \$b ] || continue

@@ -7,6 +7,7 @@
 #include "base/opt.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "base/proc.h"
 
 TEST(size_has_units)
 {
@@ -137,6 +138,22 @@ TEST(unknown_option_offers_the_nearest)
 	argv[1] = "--memor";
 	CHECK_INT(opt_parse(demo_table, &o, 2, argv, OPT_PERMUTE, &e), -EINVAL);
 	CHECK_STR(e.text, "unknown option '--memor'; did you mean '--memory'?");
+}
+
+/* A helper may end without having read its input: no SIGPIPE, and its status is told. */
+TEST(helper_that_ignores_its_input)
+{
+	char *const argv[] = {"true", NULL};
+	size_t n = 1 << 20;
+	char *input = mem_new(n + 1);
+	struct err e = {0};
+	int status = -1;
+
+	memset(input, 'x', n);
+	CHECK_INT(proc_run(&(struct proc_cmd){.path = "/bin/true", .argv = argv, .input = input, .timeout_ms = 20000},
+			  &status, &e), 0);
+	CHECK_INT(status, 0);
+	free(input);
 }
 
 TEST_MAIN

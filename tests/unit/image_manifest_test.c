@@ -4,12 +4,14 @@
 
 #include "image/manifest.h"
 
-#define D1 "sha256:1111111111111111111111111111111111111111111111111111111111111111"
-#define D2 "sha256:2222222222222222222222222222222222222222222222222222222222222222"
+#define D1     "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+#define D2     "sha256:2222222222222222222222222222222222222222222222222222222222222222"
 #define CONFIG "{\"mediaType\":\"" IMG_TYPE_OCI_CONFIG "\",\"digest\":\"" D1 "\",\"size\":2}"
-#define LAYER_OF(type, digest, size) "{\"mediaType\":\"" type "\",\"digest\":\"" digest "\",\"size\":" size "}"
+#define LAYER_OF(type, digest, size)                                                               \
+	"{\"mediaType\":\"" type "\",\"digest\":\"" digest "\",\"size\":" size "}"
 #define LAYER LAYER_OF(IMG_TYPE_OCI_LAYER "+gzip", D2, "7")
-#define MANIFEST(config, layers, more) "{\"schemaVersion\":2,\"config\":" config ",\"layers\":[" layers "]" more "}"
+#define MANIFEST(config, layers, more)                                                             \
+	"{\"schemaVersion\":2,\"config\":" config ",\"layers\":[" layers "]" more "}"
 
 static int parse(const char *text, const char *type, struct img_doc *d, struct err *e)
 {
@@ -23,7 +25,9 @@ TEST(a_manifest_is_read)
 	struct img_doc d;
 	struct err e;
 
-	CHECK_INT(parse(MANIFEST(CONFIG, LAYER, ",\"annotations\":{\"a\":\"b\"}"), IMG_TYPE_OCI_MANIFEST "; charset=utf-8", &d, &e), 0);
+	CHECK_INT(parse(MANIFEST(CONFIG, LAYER, ",\"annotations\":{\"a\":\"b\"}"),
+			  IMG_TYPE_OCI_MANIFEST "; charset=utf-8", &d, &e),
+		0);
 	CHECK_STR(e.text, "");
 	CHECK_INT(d.kind, IMG_DOC_MANIFEST);
 	CHECK_INT(d.n_layers, 1);
@@ -50,24 +54,39 @@ TEST(documents_that_are_refused)
 		{"{\"schemaVersion\":3,\"manifests\":[]}", NULL, "schemaVersion 3"},
 		{MANIFEST(CONFIG, LAYER, ",\"manifests\":[]"), NULL, "at once"},
 		{MANIFEST(CONFIG, LAYER, ",\"layers\":[]"), NULL, "twice"},
-		{MANIFEST(CONFIG, LAYER, ",\"mediaType\":\"" IMG_TYPE_OCI_INDEX "\""), NULL, "something else"},
+		{MANIFEST(CONFIG, LAYER, ",\"mediaType\":\"" IMG_TYPE_OCI_INDEX "\""), NULL,
+			"something else"},
 		{MANIFEST(CONFIG, LAYER, ",\"mediaType\":\"text/plain\""), NULL, "something else"},
 		{MANIFEST(CONFIG, LAYER, ""), IMG_TYPE_DOCKER_LIST, "something else"},
 		{MANIFEST("null", LAYER, ""), NULL, "no config"},
 		{"{\"schemaVersion\":2,\"config\":" CONFIG "}", NULL, "no layers"},
 		{MANIFEST(LAYER, LAYER, ""), NULL, "some other artifact"},
-		{MANIFEST(CONFIG, LAYER_OF("application/x-helm", D1, "1"), ""), NULL, "layer 1 has media type"},
-		{MANIFEST(CONFIG, LAYER "," LAYER_OF(IMG_TYPE_OCI_LAYER, "sha256:../../../x", "1"), ""), NULL, "layer 2"},
+		{MANIFEST(CONFIG, LAYER_OF("application/x-helm", D1, "1"), ""), NULL,
+			"layer 1 has media type"},
+		{MANIFEST(CONFIG, LAYER "," LAYER_OF(IMG_TYPE_OCI_LAYER, "sha256:../../../x", "1"),
+			 ""),
+			NULL, "layer 2"},
 		{MANIFEST(CONFIG, LAYER_OF(IMG_TYPE_OCI_LAYER, D1, "-1"), ""), NULL, "size"},
 		{MANIFEST(CONFIG, LAYER_OF(IMG_TYPE_OCI_LAYER, D1, "1e3"), ""), NULL, "size"},
-		{MANIFEST(CONFIG, LAYER_OF(IMG_TYPE_OCI_LAYER, D1, "9223372036854775807"), ""), NULL, "more than any"},
-		{MANIFEST(CONFIG, LAYER_OF("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", D1, "1"), ""), NULL, "outside its registry"},
-		{MANIFEST(CONFIG, "{\"mediaType\":\"" IMG_TYPE_OCI_LAYER "\",\"digest\":\"" D1
-			"\",\"size\":1,\"urls\":[\"http://169.254.169.254/\"]}", ""), NULL, "outside its registry"},
-		{MANIFEST("{\"mediaType\":\"" IMG_TYPE_OCI_CONFIG "\",\"digest\":\"" D1 "\",\"size\":4294967296}", LAYER, ""), NULL,
-			"configuration has 4294967296 bytes"},
-		{"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" IMG_TYPE_OCI_MANIFEST "\",\"digest\":\"md5:x\",\"size\":1}]}", NULL,
-			"not a digest"},
+		{MANIFEST(CONFIG, LAYER_OF(IMG_TYPE_OCI_LAYER, D1, "9223372036854775807"), ""),
+			NULL, "more than any"},
+		{MANIFEST(CONFIG,
+			 LAYER_OF("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", D1,
+				 "1"),
+			 ""),
+			NULL, "outside its registry"},
+		{MANIFEST(CONFIG,
+			 "{\"mediaType\":\"" IMG_TYPE_OCI_LAYER "\",\"digest\":\"" D1
+			 "\",\"size\":1,\"urls\":[\"http://169.254.169.254/\"]}",
+			 ""),
+			NULL, "outside its registry"},
+		{MANIFEST("{\"mediaType\":\"" IMG_TYPE_OCI_CONFIG "\",\"digest\":\"" D1
+			  "\",\"size\":4294967296}",
+			 LAYER, ""),
+			NULL, "configuration has 4294967296 bytes"},
+		{"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" IMG_TYPE_OCI_MANIFEST
+		 "\",\"digest\":\"md5:x\",\"size\":1}]}",
+			NULL, "not a digest"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -76,7 +95,8 @@ TEST(documents_that_are_refused)
 
 		CHECK(parse(cases[i].text, cases[i].type, &d, &e) < 0);
 		if (!strstr(e.text, cases[i].why))
-			printf("# case %zu: '%s' lacks '%s'\n", i, e.text, cases[i].why), test_failures++;
+			printf("# case %zu: '%s' lacks '%s'\n", i, e.text, cases[i].why),
+				test_failures++;
 		CHECK(!d.layers && !d.config);
 	}
 }
@@ -101,10 +121,13 @@ TEST(too_many_layers_and_too_deep)
 
 TEST(an_index_is_chosen_from)
 {
-#define M(digest, platform) "{\"mediaType\":\"" IMG_TYPE_OCI_MANIFEST "\",\"digest\":\"" digest "\",\"size\":1" platform "}"
+#define M(digest, platform)                                                                        \
+	"{\"mediaType\":\"" IMG_TYPE_OCI_MANIFEST "\",\"digest\":\"" digest                        \
+	"\",\"size\":1" platform "}"
 #define P(arch, variant) ",\"platform\":{\"os\":\"linux\",\"architecture\":\"" arch "\"" variant "}"
-	static const char text[] = "{\"schemaVersion\":2,\"manifests\":[" M(D1, P("arm", ",\"variant\":\"v6\""))
-		"," M(D2, P("arm", ",\"variant\":\"v7\"")) "," M(D1, P("amd64", "")) "]}";
+	static const char text[] =
+		"{\"schemaVersion\":2,\"manifests\":[" M(D1, P("arm", ",\"variant\":\"v6\"")) "," M(
+			D2, P("arm", ",\"variant\":\"v7\"")) "," M(D1, P("amd64", "")) "]}";
 	struct img_platform p = {0};
 	const struct img_desc *got = NULL;
 	struct img_doc d;
@@ -129,9 +152,12 @@ TEST(an_index_is_chosen_from)
 TEST(a_configuration_is_read)
 {
 	static const char text[] =
-		"{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Env\":[\"A=b\",\"C=\"],\"Entrypoint\":null,"
-		"\"Cmd\":[\"sh\"],\"Volumes\":{\"/data/\":{}},\"ExposedPorts\":{\"80/tcp\":{},\"53\":{}},\"WorkingDir\":\"srv\","
-		"\"Labels\":{\"k\":\"v=w\"},\"StopSignal\":\"SIGQUIT\",\"User\":\"1:2\"},\"rootfs\":{\"type\":\"layers\","
+		"{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Env\":[\"A=b\",\"C=\"],"
+		"\"Entrypoint\":null,"
+		"\"Cmd\":[\"sh\"],\"Volumes\":{\"/data/\":{}},\"ExposedPorts\":{\"80/"
+		"tcp\":{},\"53\":{}},\"WorkingDir\":\"srv\","
+		"\"Labels\":{\"k\":\"v=w\"},\"StopSignal\":\"SIGQUIT\",\"User\":\"1:2\"},"
+		"\"rootfs\":{\"type\":\"layers\","
 		"\"diff_ids\":[\"" D1 "\"]},\"history\":[{\"created_by\":\"x\"}]}";
 	struct img_config c = {0}, again = {0};
 	struct err e = {0};
@@ -171,22 +197,25 @@ TEST(configurations_that_are_refused)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		AUTO_FREE char *text = str_fmt("{\"config\":%s,\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}",
+		AUTO_FREE char *text = str_fmt(
+			"{\"config\":%s,\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}",
 			cases[i].config, cases[i].diff_id);
 		struct img_config c = {0};
 		struct err e = {0};
 
 		CHECK(img_config_parse(text, strlen(text), 1, &c, &e) < 0);
 		if (!strstr(e.text, cases[i].why))
-			printf("# case %zu: '%s' lacks '%s'\n", i, e.text, cases[i].why), test_failures++;
+			printf("# case %zu: '%s' lacks '%s'\n", i, e.text, cases[i].why),
+				test_failures++;
 		CHECK(!c.env.v && !c.volumes.v);
 	}
 }
 
 TEST(docker_saved_lists)
 {
-	static const char good[] = "[{\"Config\":\"c.json\",\"RepoTags\":[\"a:1\"],\"Layers\":[\"l/layer.tar\"]},"
-				   "{\"Config\":\"d.json\",\"RepoTags\":null,\"Layers\":[]}]";
+	static const char good[] =
+		"[{\"Config\":\"c.json\",\"RepoTags\":[\"a:1\"],\"Layers\":[\"l/layer.tar\"]},"
+		"{\"Config\":\"d.json\",\"RepoTags\":null,\"Layers\":[]}]";
 	struct img_saved_list l = {0};
 	struct err e = {0};
 

@@ -33,9 +33,11 @@ TEST(references_become_whole)
 		{"a/b", "a/b:latest"},
 		{"a__b/c-d.e", "a__b/c-d.e:latest"},
 		{"x@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-			"x@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+			"x@sha256:"
+			"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
 		{"x:1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-			"x:1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+			"x:1@sha256:"
+			"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -47,10 +49,10 @@ TEST(references_become_whole)
 
 TEST(what_is_no_reference_is_refused)
 {
-	static const char *const cases[] = {"", "/", "a/", "/a", "a//b", "-a", "a-", "A", "a/B", "a..b",
-		"a___b", "../a", "a/../b", "a:", "a:-x", "a:.x", "a:x/y", "a b", "a\nb", "a:x\033", "host:0/x",
-		"host:99999/x", "host:5x/x", ".host/x", "ho..st/x", "[::1/x", "http://host/x", "a@sha256:12",
-		"a@md5:d41d8cd98f00b204e9800998ecf8427e", "--help",
+	static const char *const cases[] = {"", "/", "a/", "/a", "a//b", "-a", "a-", "A", "a/B",
+		"a..b", "a___b", "../a", "a/../b", "a:", "a:-x", "a:.x", "a:x/y", "a b", "a\nb",
+		"a:x\033", "host:0/x", "host:99999/x", "host:5x/x", ".host/x", "ho..st/x", "[::1/x",
+		"http://host/x", "a@sha256:12", "a@md5:d41d8cd98f00b204e9800998ecf8427e", "--help",
 		"a@sha256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"};
 	char longest[IMG_REF_MAX + 2];
 
@@ -60,7 +62,8 @@ TEST(what_is_no_reference_is_refused)
 
 		if (img_ref_parse(cases[i], &r, &e) != -EINVAL)
 			printf("# accepted '%s'\n", cases[i]), test_failures++;
-		CHECK(!r.repository && strlen(e.text) > 10 && !strchr(e.text, '\n') && !strchr(e.text, '\033'));
+		CHECK(!r.repository && strlen(e.text) > 10 && !strchr(e.text, '\n') &&
+			!strchr(e.text, '\033'));
 		img_ref_release(&r);
 	}
 	memset(longest, 'a', sizeof(longest) - 1);
@@ -71,7 +74,8 @@ TEST(what_is_no_reference_is_refused)
 
 TEST(digests_are_strict)
 {
-	static const char *const bad[] = {"", "sha256:", "sha256:../../../../etc/passwd", "sha256:e3b0",
+	static const char *const bad[] = {"", "sha256:", "sha256:../../../../etc/passwd",
+		"sha256:e3b0",
 		"SHA256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 		"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85G",
 		"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8555",

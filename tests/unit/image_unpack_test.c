@@ -83,7 +83,8 @@ static void bed_end(struct bed *b)
 	/* Whatever the archive said, nothing beside root/ was touched. */
 	CHECK_INT(file_read(b->top, "canary", 100, &text, &e), 0);
 	CHECK_STR(text.p, "alive");
-	CHECK(!fstatat(b->top, "canary", &st, 0) && st.st_nlink == 1 && (st.st_mode & 07777) == 0644);
+	CHECK(!fstatat(b->top, "canary", &st, 0) && st.st_nlink == 1 &&
+		(st.st_mode & 07777) == 0644);
 	fd_close(&b->root);
 	fd_close(&b->top);
 	CHECK_INT(path_rmtree(parent, b->dir, &e), 0);
@@ -102,7 +103,8 @@ static bool is_wh(struct bed *b, const char *name)
 {
 	struct stat st;
 
-	return !fstatat(b->root, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISCHR(st.st_mode) && !st.st_rdev;
+	return !fstatat(b->root, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISCHR(st.st_mode) &&
+	       !st.st_rdev;
 }
 
 static bool is_opaque(struct bed *b, const char *name)
@@ -123,7 +125,8 @@ TEST(ordinary_entries)
 	tar_add(&b.tar, &(struct tar_entry){"./", '5', 0700, .mtime = 77});
 	tar_add(&b.tar, &(struct tar_entry){"d/", '5', 02775, 0, 50, .mtime = 1000});
 	tar_add(&b.tar, &(struct tar_entry){"d/f", '0', 04755, .data = "hello", .mtime = 2000});
-	tar_add(&b.tar, &(struct tar_entry){"d/l", '2', 0777, .link = "/etc/passwd", .mtime = 3000});
+	tar_add(&b.tar,
+		&(struct tar_entry){"d/l", '2', 0777, .link = "/etc/passwd", .mtime = 3000});
 	tar_add(&b.tar, &(struct tar_entry){"d/h", '1', 0644, .link = "d/f"});
 	tar_add(&b.tar, &(struct tar_entry){"/abs//./x", '0', 0600, 1000, 1001, .data = "y"});
 	tar_add(&b.tar, &(struct tar_entry){"fifo", '6', 0640});
@@ -131,8 +134,10 @@ TEST(ordinary_entries)
 	CHECK_INT(bed_run(&b), 0);
 	CHECK_STR(b.e.text, "");
 	CHECK_INT(b.st.entries, 8);
-	CHECK(!fstatat(b.root, "d", &st, 0) && (st.st_mode & 07777) == 02775 && st.st_mtime == 1000);
-	CHECK(!fstatat(b.root, "d/f", &st, 0) && (st.st_mode & 07777) == 04755 && st.st_mtime == 2000);
+	CHECK(!fstatat(b.root, "d", &st, 0) && (st.st_mode & 07777) == 02775 &&
+		st.st_mtime == 1000);
+	CHECK(!fstatat(b.root, "d/f", &st, 0) && (st.st_mode & 07777) == 04755 &&
+		st.st_mtime == 2000);
 	CHECK_INT(st.st_gid, 0);
 	CHECK_INT(st.st_nlink, 2);
 	CHECK(!fstatat(b.root, "d/l", &st, AT_SYMLINK_NOFOLLOW) && st.st_mtime == 3000);
@@ -159,12 +164,18 @@ TEST(hostile_entries_are_refused)
 		{"'..'", {{"a/../../canary", '0', 0644, .data = "dead"}}},
 		{"'..'", {{"..", '5', 0777}}},
 		{"'..'", {{"a/..", '5', 0777}}},
-		{"symbolic link of the same archive", {{"s", '2', 0777, .link = ".."}, {"s/canary", '0', 0644, .data = "dead"}}},
-		{"symbolic link of the same archive", {{"s", '2', 0777, .link = "/"}, {"s/a/b", '5', 0755}}},
-		{"symbolic link of the same archive", {{"d", '5', 0755}, {"s", '2', 0777, .link = "d"}, {"s/f", '0', 0644}}},
-		{"symbolic link of the same archive", {{"s", '2', 0777, .link = ".."}, {"s/.wh.canary", '0', 0644}}},
-		{"symbolic link of the same archive", {{"s", '2', 0777, .link = ".."}, {"s/.wh..wh..opq", '0', 0644}}},
-		{"through a symbolic link", {{"s", '2', 0777, .link = ".."}, {"h", '1', 0644, .link = "s/canary"}}},
+		{"symbolic link of the same archive",
+			{{"s", '2', 0777, .link = ".."}, {"s/canary", '0', 0644, .data = "dead"}}},
+		{"symbolic link of the same archive",
+			{{"s", '2', 0777, .link = "/"}, {"s/a/b", '5', 0755}}},
+		{"symbolic link of the same archive",
+			{{"d", '5', 0755}, {"s", '2', 0777, .link = "d"}, {"s/f", '0', 0644}}},
+		{"symbolic link of the same archive",
+			{{"s", '2', 0777, .link = ".."}, {"s/.wh.canary", '0', 0644}}},
+		{"symbolic link of the same archive",
+			{{"s", '2', 0777, .link = ".."}, {"s/.wh..wh..opq", '0', 0644}}},
+		{"through a symbolic link",
+			{{"s", '2', 0777, .link = ".."}, {"h", '1', 0644, .link = "s/canary"}}},
 		{"'..'", {{"h", '1', 0644, .link = "../canary"}}},
 		{"does not hold", {{"h", '1', 0644, .link = "/etc/passwd"}}},
 		{"to itself", {{"f", '0', 0644}, {"f", '1', 0644, .link = "./f"}}},
@@ -193,10 +204,12 @@ TEST(hostile_entries_are_refused)
 			tar_add(&b.tar, last = &cases[i].t[k]);
 		CHECK(bed_run(&b) < 0);
 		name = str_fmt("layer: entry '%s'", last->name);
-		for (size_t n = strlen(name); n > 2 && (str_ends(name, "/'") || str_ends(name, ".'")) && n; n--)
+		for (size_t n = strlen(name);
+			n > 2 && (str_ends(name, "/'") || str_ends(name, ".'")) && n; n--)
 			break;
 		if (!strstr(b.e.text, cases[i].why))
-			printf("# case %zu: '%s' lacks '%s'\n", i, b.e.text, cases[i].why), test_failures++;
+			printf("# case %zu: '%s' lacks '%s'\n", i, b.e.text, cases[i].why),
+				test_failures++;
 		if (!strstr(cases[i].why, "root of"))
 			CHECK(str_starts(b.e.text, name));
 		bed_end(&b);

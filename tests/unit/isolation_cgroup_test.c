@@ -175,6 +175,39 @@ TEST(controller_lists_parse)
 	CHECK_INT(cgroup_controllers_parse("", 1), 0);
 }
 
+TEST(mountinfo_parses)
+{
+	static const char text[] =
+		"22 27 0:21 / /proc rw,relatime - proc proc rw\n"
+		"32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 master:3 - cgroup cgroup rw,cpu,cpuacct\n"
+		"40 31 0:37 /sub /mnt/with\\040blank\\134 rw - cgroup cgroup rw,xattr,release_agent=/x,name=systemd\n"
+		"41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 none rw,nsdelegate\n"
+		"42 31 0:39 / /a - cgroupx none rw\n"
+		"43 31 0:39 / /b rw - cgroup\n"
+		"44 - cgroup";
+	const char *rest = text;
+	struct cgroup_mount m = {0};
+
+	CHECK(cgroup_mount_next(&rest, &m) && m.version == 1);
+	CHECK_STR(m.name, "cpu,cpuacct");
+	CHECK_STR(m.point, "/sys/fs/cgroup/cpu,cpuacct");
+	cgroup_mount_release(&m);
+	CHECK(cgroup_mount_next(&rest, &m) && m.version == 1);
+	CHECK_STR(m.name, "name=systemd");
+	CHECK_STR(m.point, "/mnt/with blank\\");
+	CHECK_STR(m.root, "/sub");
+	cgroup_mount_release(&m);
+	CHECK(cgroup_mount_next(&rest, &m) && m.version == 2);
+	CHECK_STR(m.name, "unified");
+	cgroup_mount_release(&m);
+	CHECK(!cgroup_mount_next(&rest, &m));
+	AUTO_FREE char *named = cgroup_own_path("9:name=systemd:/a:b\n0::/c\n", "name=systemd");
+	AUTO_FREE char *v2 = cgroup_own_path("9:name=systemd:/a:b\n0::/c\n", "");
+	CHECK_STR(named, "/a:b");
+	CHECK_STR(v2, "/c");
+	CHECK(!cgroup_own_path("x\n:\n::\n", "cpu"));
+}
+
 /* C6: in every hierarchy, and born or entered there, never attached. */
 static void in_every_hierarchy(void)
 {
@@ -258,7 +291,7 @@ static int fork_bomb(void *arg)
 			return 1;
 }
 
-static void pids_limit_stops_fork_bomb(void)
+static void pids_limit_stops_fork_bomb(unsigned int flags)
 {
 	AUTO_FREE char *path = group("bomb");
 	struct spec_resources res = {.has_pids = true, .pids_limit = 24};
@@ -266,9 +299,8 @@ static void pids_limit_stops_fork_bomb(void)
 	struct iso_stats st;
 	struct err e = {0};
 
-	CHECK_OK(iso_cgroup_create(path, &res, 0, &cg, &e), e);
-	if (!has(&cg, ISO_CTL_PIDS)) /* the v2 view of a hybrid host: created above for root would have failed */
-		return;
+	CHECK_OK(iso_cgroup_create(path, &res, flags, &cg, &e), e);
+	CHECK(has(&cg, ISO_CTL_PIDS));
 	pid_t pid = start(&cg, fork_bomb, NULL, NULL);
 	/* It reaches the limit and stays there. */
 	uint64_t end = time_mono_ms() + 20000;
@@ -669,10 +701,59 @@ static enum iso_cgroup_mode host_mode(unsigned int *ctl)
 	return mode;
 }
 
+/* A lean group is made in more hierarchies when a limit or a freeze asks, with all who are inside. */
+static void lean_groups_grow(void)
+{
+	AUTO_FREE char *path = group("lean");
+	struct spec_memory mem = {.has_limit = true, .limit = 64 * MIB};
+	struct spec_cpu cpu = {.cpus = (char *)"0"};
+	struct spec_hugepage_limit huge = {.page_size = (char *)"2MB", .limit = 0};
+	struct spec_resources first = {.memory = &mem}, more = {.cpu = &cpu};
+	struct spec_resources on_v2 = {.hugepage_limits = &huge, .n_hugepage_limits = 1};
+	struct iso_cgroup cg = ISO_CGROUP_INIT;
+	AUTO_BUF struct buf text = {0};
+	struct err e = {0};
+	unsigned int ctl;
+
+	CHECK_OK(iso_cgroup_create(path, &first, ISO_CGROUP_LEAN, &cg, &e), e);
+	CHECK(has(&cg, ISO_CTL_MEMORY | ISO_CTL_PIDS | ISO_CTL_CPU | ISO_CTL_CPUSET));
+	pid_t pid = start(&cg, do_pause, NULL, NULL);
+	AUTO_FREE char *proc = str_fmt("/proc/%d/cgroup", (int)pid);
+	pid_t *v = NULL;
+	size_t n = 0;
+	for (uint64_t end = time_mono_ms() + 20000; n != 1 && time_mono_ms() < end;) {
+		free(v);
+		v = NULL;
+		CHECK_OK(iso_cgroup_pids(&cg, &v, &n, &e), e);
+	}
+	free(v);
+	CHECK_OK(iso_cgroup_update(&cg, &more, &e), e);
+	AUTO_FREE char *cpus = value_of(&cg, "cpuset.cpus");
+	CHECK_STR(cpus, "0");
+	CHECK_OK(iso_cgroup_freeze(&cg, true, &e), e);
+	CHECK_OK(iso_cgroup_freeze(&cg, false, &e), e);
+	host_mode(&ctl);
+	if (ctl & ISO_CTL_HUGETLB) {
+		CHECK_OK(iso_cgroup_update(&cg, &on_v2, &e), e);
+		AUTO_FREE char *max = value_of(&cg, cg.set->v2 ? "hugetlb.2MB.max" : "hugetlb.2MB.limit_in_bytes");
+		CHECK_STR(max, "0");
+	}
+	CHECK_OK(file_read(AT_FDCWD, proc, 1 << 16, &text, &e), e);
+	for (size_t i = 0; i < cg.set->n; i++) {
+		AUTO_FREE char *want = str_fmt(":%s:/%s\n", cg.set->h[i].ops->version == 2 ? "" : cg.set->h[i].name, path);
+
+		CHECK_INT(strstr(text.p, want) != NULL, cg.set->h[i].dir_fd >= 0);
+	}
+	finish(&cg);
+	waitpid(pid, NULL, 0);
+}
+
 /* What needs memory, pids and cpu controllers. */
 static void limits(void)
 {
-	pids_limit_stops_fork_bomb();
+	pids_limit_stops_fork_bomb(0);
+	pids_limit_stops_fork_bomb(ISO_CGROUP_LEAN);
+	lean_groups_grow();
 	memory_limit_kills_hog();
 	out_of_memory_kills_the_group();
 	leftovers_are_replaced();
@@ -827,7 +908,6 @@ TEST(plain_user_without_delegation)
 static void delegated(void)
 {
 	AUTO_FREE char *base = group("user");
-	AUTO_FREE char *inner = str_fmt("/sys/fs/cgroup/%s/session", base);
 	struct iso_cgroup cg = ISO_CGROUP_INIT, own = ISO_CGROUP_INIT;
 	struct err e = {0};
 	unsigned int ctl;

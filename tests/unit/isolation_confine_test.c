@@ -288,6 +288,26 @@ CHILD_TEST(rlimits_down_and_up)
 	EXPECT(iso_rlimits_apply(&down, 1, false, &err) == -EINVAL && strstr(err.text, "77"));
 }
 
+CHILD_TEST(rlimits_of_a_child)
+{
+	struct spec_rlimit l = {RLIMIT_NOFILE, 100, 200};
+	struct rlimit now;
+	int pidfd = -1, status;
+	pid_t pid = proc_clone(CLONE_NEWUSER, -1, &pidfd);
+
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	EXPECT(pid > 0);
+	EXPECT(iso_rlimits_set(pid, &l, 1, false, &err) == 0);
+	EXPECT(prlimit(pid, RLIMIT_NOFILE, NULL, &now) == 0 && now.rlim_cur == 100 &&
+		now.rlim_max == 200);
+	EXPECT(getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_max > 200);
+	EXPECT(proc_signal(pidfd, SIGKILL) == 0 && proc_wait(pidfd, &status) == 0);
+	EXPECT(iso_rlimits_set(pid, &l, 1, false, &err) == -ESRCH);
+}
+
 CHILD_TEST(oom_score_only_on_procfs)
 {
 	struct spec_user u = {.uid = 1234, .gid = 1234};
@@ -315,6 +335,47 @@ CHILD_TEST(oom_score_only_on_procfs)
 	EXPECT(iso_oom_score_apply(proc, -900, true, &err) == 0);
 	EXPECT(iso_oom_score_apply(proc, -900, false, &err) < 0 &&
 		strstr(err.text, "CAP_SYS_RESOURCE"));
+}
+
+static void write_proc(pid_t pid, const char *name, const char *text)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	EXPECT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* A parent sets it for a child in a user namespace, which could not do so itself. */
+CHILD_TEST(oom_score_by_the_parent)
+{
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), pidfd = -1, status;
+	char path[64], text[16] = "";
+	int pipes[2], fd;
+	pid_t pid;
+
+	EXPECT(pipe(pipes) == 0);
+	pid = proc_clone(CLONE_NEWUSER, -1, &pidfd);
+	if (!pid) {
+		close(pipes[1]);
+		EXPECT(read(pipes[0], text, 1) == 1);
+		EXPECT(setgid(0) == 0 && setuid(0) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0);
+		EXPECT(iso_oom_score_apply(proc, 500, true, &err) == -EACCES);
+		EXPECT(strstr(err.text, "dumpable") != NULL);
+		_exit(0);
+	}
+	EXPECT(pid > 0);
+	EXPECT(iso_oom_score_set(proc, pid, 300, false, &err) == 0);
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	EXPECT(read(fd, text, sizeof(text) - 1) > 0 && !strcmp(text, "300\n"));
+	write_proc(pid, "uid_map", "0 100000 10");
+	write_proc(pid, "gid_map", "0 100000 10");
+	EXPECT(write(pipes[1], "x", 1) == 1);
+	EXPECT(proc_wait(pidfd, &status) == 0 && status == 0);
+	EXPECT(iso_oom_score_set(proc, pid, 300, false, &err) < 0);
 }
 
 CHILD_TEST(scheduler_and_io_priority)

@@ -88,7 +88,6 @@ TEST(who_is_who)
 		uint32_t gids[4];
 		const char *home;
 	} rows[] = {
-		{"", 0, 0, 1, {0}, "/root"},
 		{"root", 0, 0, 1, {0}, "/root"},
 		{"0", 0, 0, 1, {0}, "/root"},
 		{"alice", 1001, 1002, 3, {1002, 10, 100}, "/home/alice"},
@@ -126,7 +125,7 @@ TEST(who_is_who)
 
 TEST(odd_ones_are_refused)
 {
-	static const char *const texts[] = {"nobody-here", "4294967295", "4294967296",
+	static const char *const texts[] = {"", "nobody-here", "4294967295", "4294967296",
 		"18446744073709551616", "99999999999999999999999999999999", "-1", "0:4294967296",
 		"0:-1", "root:", ":0", ":", "a:b:c", "root:root:", "root::root", " root", "root ",
 		"+", "0x0", "1e3", "root:nosuch", "broken", "short", "wrap", "bad", "root\n",
@@ -211,6 +210,16 @@ TEST(passwd_that_is_no_file)
 		makers[i](&r);
 		CHECK(iso_user_lookup(r.fd, "root", &u, NULL, &err) < 0);
 		CHECK(strstr(err.text, "/etc/passwd") != NULL);
+		/* By number it can still be used; a group by name needs its own file. */
+		CHECK_INT(iso_user_lookup(r.fd, "1000:users", &u, NULL, &err), 0);
+		CHECK(u.uid == 1000 && u.gid == 100 && u.n_additional_gids == 1);
+		CHECK_INT(unlinkat(r.fd, "etc/group", 0), 0);
+		CHECK_INT(renameat(r.fd, "etc/passwd", r.fd, "etc/group"), 0);
+		CHECK(iso_user_lookup(r.fd, "1000:users", &u, NULL, &err) < 0);
+		CHECK(strstr(err.text, "/etc/group") != NULL);
+		CHECK_INT(iso_user_lookup(r.fd, "7:8", &u, NULL, &err), 0);
+		CHECK(u.uid == 7 && u.gid == 8);
+		free(u.additional_gids);
 	}
 	CHECK(time_mono_ms() - before < 60000); /* none of them blocks */
 }

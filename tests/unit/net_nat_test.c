@@ -49,17 +49,15 @@ TEST(a_jail_reaches_the_internet_under_the_hosts_address)
 TEST(the_lan_and_the_host_are_refused_unless_asked)
 {
 	struct tenant a = {0}, b = {.link = {.allow_lan = true, .allow_host = true}};
-	int error = 0, here;
+	int here;
 
 	begin(NULL);
 	here = ns_here();
 	tenant_up(&a, &blue, "a");
-	CHECK(!tcp_at(a.ns, "192.168.77.2", 80, lan, NULL, 80, NULL, &error));
-	CHECK_INT(error, EHOSTUNREACH); /* told at once, not by a timeout */
-	CHECK(!tcp_at(a.ns, "192.0.2.1", 22, here, NULL, 22, NULL, &error));
-	CHECK_INT(error, EHOSTUNREACH);
-	CHECK(!tcp_at(a.ns, a.link.gateway4, 22, here, NULL, 22, NULL, &error));
-	CHECK(!udp_says(a.ns, "192.168.77.1", 22, here, NULL));
+	CHECK(tcp_refused(a.ns, "192.168.77.2", 80, lan));
+	CHECK(tcp_refused(a.ns, "192.0.2.1", 22, here));
+	CHECK(tcp_refused(a.ns, a.link.gateway4, 22, here));
+	CHECK(!udp_tries(a.ns, "192.168.77.1", 22, here));
 	/* The gateway's resolver is the exception. */
 	CHECK(udp_says(a.ns, a.link.gateway4, 53, here, NULL));
 	CHECK(tcp_says(a.ns, a.link.gateway4, 53, here, NULL));
@@ -93,7 +91,6 @@ TEST(jails_of_one_network_see_each_other_and_no_other_network)
 {
 	struct tenant a = {0}, b = {0}, c = {0};
 	char from[NET_ADDR_TEXT_BYTES] = "";
-	int error = 0;
 
 	begin(NULL);
 	tenant_up(&a, &blue, "a");
@@ -103,9 +100,8 @@ TEST(jails_of_one_network_see_each_other_and_no_other_network)
 	CHECK_STR(from, a.link.addr4);
 	CHECK(udp_says(b.ns, a.link.addr4, 80, a.ns, from));
 	CHECK_STR(from, b.link.addr4);
-	CHECK(!tcp_at(a.ns, c.link.addr4, 80, c.ns, NULL, 80, NULL, &error));
-	CHECK_INT(error, EHOSTUNREACH);
-	CHECK(!udp_says(c.ns, b.link.addr4, 80, b.ns, NULL));
+	CHECK(tcp_refused(a.ns, c.link.addr4, 80, c.ns));
+	CHECK(!udp_tries(c.ns, b.link.addr4, 80, b.ns));
 	tenant_down(&a, &blue);
 	tenant_down(&b, &blue);
 	tenant_down(&c, &red);
@@ -144,8 +140,8 @@ TEST(a_jail_cannot_send_from_an_address_that_is_not_its_own)
 	tenant_up(&b, &blue, "b");
 	CHECK(udp_says(a.ns, "192.0.2.2", 9, internet, NULL));
 	must(nl_in_netns(a.ns, add_address, &a, &e), &e);
-	CHECK(!udp_says(a.ns, "192.0.2.2", 9, internet, NULL));
-	CHECK(!udp_says(a.ns, b.link.addr4, 9, b.ns, NULL));
+	CHECK(!udp_tries(a.ns, "192.0.2.2", 9, internet));
+	CHECK(!udp_tries(a.ns, b.link.addr4, 9, b.ns));
 	tenant_down(&a, &blue);
 	tenant_down(&b, &blue);
 	end();
@@ -182,18 +178,18 @@ TEST(when_the_rules_are_flushed_there_is_no_way_out_until_they_are_restored)
 	CHECK_INT(net_table_present(&e), 1);
 	delete_table();
 	CHECK_INT(net_table_present(&e), 0);
-	CHECK(!udp_says(a.ns, "192.0.2.2", 9, internet, NULL));
-	CHECK(!udp_says(a.ns, "2001:db8::2", 9, internet, NULL));
-	CHECK(!udp_says(a.ns, "192.168.77.2", 9, lan, NULL));
-	CHECK(!udp_says(a.ns, b.link.addr4, 9, b.ns, NULL));
-	CHECK(!udp_says(a.ns, "10.88.0.1", 9, here, NULL));
-	CHECK(!udp_says(a.ns, "192.0.2.1", 9, here, NULL));
-	CHECK(!tcp_says(a.ns, "192.0.2.1", 9, here, NULL));
+	CHECK(!udp_tries(a.ns, "192.0.2.2", 9, internet));
+	CHECK(!udp_tries(a.ns, "2001:db8::2", 9, internet));
+	CHECK(!udp_tries(a.ns, "192.168.77.2", 9, lan));
+	CHECK(!udp_tries(a.ns, b.link.addr4, 9, b.ns));
+	CHECK(!udp_tries(a.ns, "10.88.0.1", 9, here));
+	CHECK(!udp_tries(a.ns, "192.0.2.1", 9, here));
+	CHECK(!tcp_tries(a.ns, "192.0.2.1", 9, here));
 	CHECK_INT(net_restore(links, 2, &e), 0);
 	CHECK(udp_says(a.ns, "192.0.2.2", 9, internet, NULL));
 	CHECK(udp_says(a.ns, "2001:db8::2", 9, internet, NULL));
 	CHECK(udp_says(a.ns, b.link.addr4, 9, b.ns, NULL));
-	CHECK(!udp_says(a.ns, "192.168.77.2", 9, lan, NULL));
+	CHECK(!udp_tries(a.ns, "192.168.77.2", 9, lan));
 	tenant_down(&a, &blue);
 	tenant_down(&b, &blue);
 	end();
@@ -212,7 +208,7 @@ TEST(ipv6_is_routed_and_hidden_like_ipv4)
 	CHECK_STR(from, "2001:db8::1");
 	CHECK(tcp_says(a.ns, b.link.addr6, 80, b.ns, from));
 	CHECK_STR(from, a.link.addr6);
-	CHECK(!udp_says(a.ns, "fd99::2", 80, lan, NULL));
+	CHECK(!udp_tries(a.ns, "fd99::2", 80, lan));
 	tenant_down(&a, &blue);
 	tenant_down(&b, &blue);
 	end();
@@ -230,9 +226,8 @@ TEST(counters_hold_until_detach)
 	close(a.ns); /* the jail ends: its link goes with the namespace */
 	a.ns = -1;
 	CHECK_INT(net_detach(&a.link, -1, &c, &e), 0);
-	CHECK_INT(c.out_packets, 1);
-	CHECK_INT(c.in_packets, 1);
-	CHECK_INT(c.out_bytes, 29);
+	CHECK(c.out_packets >= 1 && c.in_packets >= 1);
+	CHECK_INT(c.out_bytes, 29 * c.out_packets); /* IP and UDP headers and one byte */
 	CHECK_INT(net_detach(&a.link, -1, NULL, &e), 0);
 	net_link_release(&a.link);
 	end();

@@ -94,8 +94,9 @@ TEST(ports_as_users_write_them)
 	check_port("*:80:8080", NET_TCP, "*", 80, 8080);
 	check_port("0.0.0.0:80:8080/tcp", NET_TCP, "*", 80, 8080);
 	check_port("192.0.2.1:80:80", NET_TCP, "192.0.2.1", 80, 80);
-	check_port("[::1]:80:80", NET_TCP, "::1", 80, 80);
+	check_port("[2001:db8::1]:80:80", NET_TCP, "2001:db8::1", 80, 80);
 	check_port("[::]:80:80", NET_TCP, "*", 80, 80);
+	CHECK_INT(net_port_parse("[::1]:80:80", &p, &e), -EOPNOTSUPP);
 	CHECK_INT(net_port_parse("80:0", &p, &e), -ERANGE);
 	CHECK_INT(net_port_parse("65536", &p, &e), -ERANGE);
 	CHECK_INT(net_port_parse("", &p, &e), -EINVAL);

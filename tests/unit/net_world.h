@@ -87,6 +87,9 @@ struct end {
 	const char *addr6;
 	uint32_t index;
 	const char *via, *via6;
+	const char *neigh, *neigh6; /* the other end's addresses: no ARP in the way of a test */
+	const uint8_t *neigh_mac;
+	bool wait; /* the peer is up already: until this end is, too */
 };
 
 static inline int end_up(void *arg, struct err *e)
@@ -108,6 +111,14 @@ static inline int end_up(void *arg, struct err *e)
 		rt_addr_add(&b, end->index, &a);
 	}
 	for (int i = 0; i < 2; i++) {
+		const char *neigh = i ? end->neigh6 : end->neigh;
+
+		if (!neigh)
+			continue;
+		must(net_addr_parse(neigh, &a, e), e);
+		rt_neigh_add(&b, end->index, &a, end->neigh_mac);
+	}
+	for (int i = 0; i < 2; i++) {
 		struct rt_route route = {.index = end->index};
 
 		if (!(i ? end->via6 : end->via))
@@ -117,6 +128,8 @@ static inline int end_up(void *arg, struct err *e)
 		rt_route_add(&b, &route);
 	}
 	r = nl_exec(&nl, &b, e);
+	if (end->wait)
+		must(rt_link_ready(&nl, end->index, e), e);
 	nl_batch_release(&b);
 	nl_close(&nl);
 	return r;
@@ -130,25 +143,39 @@ static inline int world_link(const char *name, uint32_t index, const char *host,
 	struct nl nl = NL_INIT;
 	struct nl_batch b = {0};
 	struct err e = {0};
-	struct end outside = {host, host6, index, NULL, NULL},
-		   inside = {peer, peer6, index, NULL, NULL};
+	static const uint8_t outer_mac[] = {2, 0, 0, 0, 0, 1}, inner_mac[] = {2, 0, 0, 0, 0, 2};
+	struct end outside = {.addr = host,
+		.addr6 = host6,
+		.index = index,
+		.neigh = peer,
+		.neigh6 = peer6,
+		.neigh_mac = inner_mac};
+	struct end inside = {.addr = peer,
+		.addr6 = peer6,
+		.index = index,
+		.neigh = host,
+		.neigh6 = host6,
+		.neigh_mac = outer_mac,
+		.wait = true};
 
 	must(nl_open(&nl, NETLINK_ROUTE, -1, &e), &e);
 	rt_link_new(&b,
 		&(struct rt_link){.kind = RT_VETH,
 			.name = name,
 			.index = index,
-			.peer = &(struct rt_link){.name = "eth0", .index = index, .netns_fd = ns}});
+			.mac = outer_mac,
+			.peer = &(struct rt_link){
+				.name = "eth0", .index = index, .mac = inner_mac, .netns_fd = ns}});
 	must(nl_exec(&nl, &b, &e), &e);
 	must(end_up(&outside, &e), &e);
 	must(nl_in_netns(ns, end_up, &inside, &e), &e);
+	must(rt_link_ready(&nl, index, &e), &e);
 	nl_batch_release(&b);
 	nl_close(&nl);
 	return ns;
 }
 
-/* --- packets ------------------------------------------------------------------------------------
- */
+/* --- packets --- */
 
 struct sock {
 	int type;
@@ -228,36 +255,40 @@ static inline void peer_text(const struct sockaddr_storage *ss, char *ret)
 			NET_ADDR_TEXT_BYTES);
 }
 
+/* How long to try: what must work may take its time on a busy machine, what must not cannot be
+ * waited out. */
+enum patience { PATIENT = 40, BRIEF = 2 };
+
 /*
- * Sends a datagram from ns to addr:port while a server listens in to_ns at port (any address, or
- * at); true when it comes through and the answer comes back.  from gets the source that the
- * server saw.  A client error (refused by ICMP) ends it at once.
+ * Sends datagrams from ns to addr:port while a server listens in to_ns at port (any address, or
+ * at); true when one comes through and the answer comes back.  from gets the source that the
+ * server saw.
  */
 static inline bool udp_at(int ns, const char *addr, uint16_t port, int to_ns, const char *at,
-	uint16_t to_port, char *from)
+	uint16_t to_port, char *from, enum patience tries)
 {
 	int family = strchr(addr, ':') ? AF_INET6 : AF_INET;
 	struct sock server = sock_in(to_ns, SOCK_DGRAM, at, family, to_port, true);
 	struct sock client = sock_in(ns, SOCK_DGRAM, addr, 0, port, false);
+	struct pollfd fds[2] = {
+		{.fd = server.fd, .events = POLLIN}, {.fd = client.fd, .events = POLLIN}};
 	struct sockaddr_storage ss;
 	socklen_t n = sizeof(ss);
 	bool ok = false;
-	char byte = 'q', text[NET_ADDR_TEXT_BYTES];
+	char byte, text[NET_ADDR_TEXT_BYTES];
 
-	if (!server.error && !client.error && send(client.fd, &byte, 1, 0) == 1) {
-		struct pollfd fds[2] = {
-			{.fd = server.fd, .events = POLLIN}, {.fd = client.fd, .events = POLLIN}};
-
-		poll(fds, 2, WORLD_SILENCE_MS * 4);
-		if (fds[0].revents &&
-			recvfrom(server.fd, &byte, 1, 0, (struct sockaddr *)&ss, &n) == 1) {
-			peer_text(&ss, from ? from : text);
-			byte = 'a';
-			sendto(server.fd, &byte, 1, 0, (struct sockaddr *)&ss, n);
-			fds[1].revents = 0;
-			poll(fds + 1, 1, WORLD_WAIT_MS);
-			ok = recv(client.fd, &byte, 1, 0) == 1 && byte == 'a';
-		}
+	for (int i = 0; i < (int)tries && !ok && !server.error && !client.error; i++) {
+		byte = 'q';
+		/* A refusal by ICMP is the result of the next call: then there is nothing to wait
+		 * for. */
+		if (send(client.fd, &byte, 1, 0) != 1 || poll(fds, 1, WORLD_SILENCE_MS / 2) != 1 ||
+			recvfrom(server.fd, &byte, 1, 0, (struct sockaddr *)&ss, &n) != 1)
+			continue;
+		peer_text(&ss, from ? from : text);
+		byte = 'a';
+		sendto(server.fd, &byte, 1, 0, (struct sockaddr *)&ss, n);
+		ok = poll(fds + 1, 1, WORLD_SILENCE_MS) == 1 && recv(client.fd, &byte, 1, 0) == 1 &&
+		     byte == 'a';
 	}
 	close(server.fd);
 	close(client.fd);
@@ -266,12 +297,17 @@ static inline bool udp_at(int ns, const char *addr, uint16_t port, int to_ns, co
 
 static inline bool udp_says(int ns, const char *addr, uint16_t port, int to_ns, char *from)
 {
-	return udp_at(ns, addr, port, to_ns, NULL, port, from);
+	return udp_at(ns, addr, port, to_ns, NULL, port, from, PATIENT);
+}
+
+static inline bool udp_tries(int ns, const char *addr, uint16_t port, int to_ns)
+{
+	return udp_at(ns, addr, port, to_ns, NULL, port, NULL, BRIEF);
 }
 
 /* The same by a TCP connection; *error gets the client's error when it was refused. */
 static inline bool tcp_at(int ns, const char *addr, uint16_t port, int to_ns, const char *at,
-	uint16_t to_port, char *from, int *error)
+	uint16_t to_port, char *from, int *error, enum patience tries)
 {
 	int family = strchr(addr, ':') ? AF_INET6 : AF_INET;
 	struct sock server = sock_in(to_ns, SOCK_STREAM, at, family, to_port, true);
@@ -286,7 +322,7 @@ static inline bool tcp_at(int ns, const char *addr, uint16_t port, int to_ns, co
 	socklen_t code_n = sizeof(code);
 
 	if (!server.error && !client.error) {
-		poll(fds + 1, 1, WORLD_SILENCE_MS * 4);
+		poll(fds + 1, 1, WORLD_SILENCE_MS / 2 * (int)tries);
 		getsockopt(client.fd, SOL_SOCKET, SO_ERROR, &code, &code_n);
 		if ((fds[1].revents & POLLOUT) && !code) {
 			poll(fds, 1, WORLD_WAIT_MS);
@@ -307,11 +343,24 @@ static inline bool tcp_at(int ns, const char *addr, uint16_t port, int to_ns, co
 
 static inline bool tcp_says(int ns, const char *addr, uint16_t port, int to_ns, char *from)
 {
-	return tcp_at(ns, addr, port, to_ns, NULL, port, from, NULL);
+	return tcp_at(ns, addr, port, to_ns, NULL, port, from, NULL, PATIENT);
 }
 
-/* --- jails
- * ---------------------------------------------------------------------------------------- */
+static inline bool tcp_tries(int ns, const char *addr, uint16_t port, int to_ns)
+{
+	return tcp_at(ns, addr, port, to_ns, NULL, port, NULL, NULL, BRIEF);
+}
+
+/* True when the connection was refused at once, as unreachable, and not by a timeout. */
+static inline bool tcp_refused(int ns, const char *addr, uint16_t port, int to_ns)
+{
+	int error = 0;
+
+	return !tcp_at(ns, addr, port, to_ns, NULL, port, NULL, &error, PATIENT) &&
+	       (error == EHOSTUNREACH || error == EACCES);
+}
+
+/* --- jails --- */
 
 struct tenant {
 	struct net_link link;
@@ -319,7 +368,7 @@ struct tenant {
 };
 
 /* One directory for every pool of the test program, removed at its end. */
-static char pool_path[] = "/tmp/net-pool-XXXXXX";
+static char pool_path[] = "/dev/shm/net-pool-XXXXXX";
 static inline void pool_remove(void)
 {
 	struct err e;

@@ -8,7 +8,8 @@
 
 struct tar_entry {
 	const char *name;
-	char type; /* '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO */
+	char type; /* '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6'
+		      FIFO */
 	unsigned int mode, uid, gid;
 	const char *link, *data;
 	unsigned int major, minor;
