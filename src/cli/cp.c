@@ -61,5 +61,7 @@ int cmd_cp_run(const struct command *cmd, int argc, char **argv, struct err *e)
 			cp.jail_path, which);
 	if (jail_env_open(&env, e) < 0)
 		return -e->code;
-	return jail_cp(&env, which, &cp, NULL, e);
+	if (jail_cp(&env, which, &cp, NULL, e) < 0)
+		return err_prefix(e, "cannot copy '%s' to '%s'", argv[first], argv[first + 1]);
+	return 0;
 }

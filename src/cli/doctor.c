@@ -32,6 +32,24 @@ static const struct column columns[] = {
 	COLUMN_END,
 };
 
+/* A tier's word is for programs; people get a heading. */
+static const char *heading(const char *tier)
+{
+	static const struct {
+		const char *tier, *text;
+	} headings[] = {
+		{"all", "What every jail needs"},
+		{"rootless", "Jails of plain users"},
+		{"vm", "Micro-VMs"},
+		{"optional", "What makes something better"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(headings); i++)
+		if (str_eq(tier, headings[i].tier))
+			return headings[i].text;
+	return tier;
+}
+
 /* The probes stand tier by tier in their table; a new tier begins a new heading. */
 static void add_people(struct buf *b, const struct doctor_row *rows, size_t n)
 {
@@ -42,7 +60,7 @@ static void add_people(struct buf *b, const struct doctor_row *rows, size_t n)
 		AUTO_FREE char *found = str_visible(row->found), *remedy = str_visible(row->remedy);
 
 		if (!str_eq(tier, row->tier))
-			buf_addf(b, "%s%s\n", tier ? "\n" : "", row->tier);
+			buf_addf(b, "%s%s\n", tier ? "\n" : "", heading(row->tier));
 		tier = row->tier;
 		buf_addf(b, "  %-8s %-16s %s\n", row->state, row->name, row->purpose);
 		buf_addf(b, "  %-8s %-16s   %s\n", "", "", found);

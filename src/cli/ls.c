@@ -102,36 +102,101 @@ static void fill(struct ls_row *row, const struct jail_info *info, uint64_t now)
 	row->shown = row->shown_state;
 }
 
-static void add_rows(
-	const struct ls_opts *o, const struct jail_info *infos, size_t n, struct buf *b)
-{
-	AUTO_FREE struct ls_row *rows = mem_new_array(n + 1, sizeof(*rows));
-	uint64_t now = when_now_ms();
+/* What the table asks for its rows, from jails that were looked up... */
+struct listed {
+	const struct jail_info *infos;
+	size_t n;
+	uint64_t now;
+	struct ls_row row;
+};
 
-	for (size_t i = 0; i < n; i++)
-		fill(&rows[i], &infos[i], now);
-	table_add(ls_columns, rows, n, sizeof(*rows), o->format, b);
+static const void *listed_row(void *ctx, size_t i)
+{
+	struct listed *l = ctx;
+
+	if (i >= l->n)
+		return NULL;
+	fill(&l->row, &l->infos[i], l->now);
+	return &l->row;
+}
+
+/* ...or from the index itself: a thousand jails are not worth an array of a thousand. */
+struct streamed {
+	struct jail_env *env;
+	bool running, disordered;
+	uint32_t cursor, last_jid;
+	uint64_t now;
+	struct jail_info info;
+	struct ls_row row;
+	struct err *e;
+	int result;
+};
+
+static const void *streamed_row(void *ctx, size_t i)
+{
+	struct streamed *s = ctx;
+
+	if (i == 0)
+		s->cursor = s->last_jid = 0;
+	do
+		s->result = jail_next(s->env, &s->cursor, &s->info, s->e);
+	while (s->result > 0 && s->running && !info_is_up(&s->info));
+	if (s->result <= 0)
+		return NULL;
+	s->disordered |= s->info.jid < s->last_jid;
+	s->last_jid = s->info.jid;
+	fill(&s->row, &s->info, s->now);
+	return &s->row;
+}
+
+/* All of them as they come; 0 when that was not the order of their jids. */
+static int add_streamed(struct jail_env *env, const struct ls_opts *o, struct buf *b, struct err *e)
+{
+	struct streamed s = {.env = env, .running = o->running, .now = when_now_ms(), .e = e};
+	const struct table_source from = {streamed_row, &s};
+
+	table_add_from(ls_columns, &from, o->format, b);
+	if (s.result < 0)
+		return s.result;
+	if (s.disordered)
+		b->n = 0;
+	return !s.disordered;
+}
+
+static int add_listed(struct jail_env *env, const struct ls_opts *o, int n, char **names,
+	struct buf *b, struct err *e)
+{
+	AUTO_FREE struct jail_info *infos = NULL;
+	struct listed l = {.now = when_now_ms()};
+	const struct table_source from = {listed_row, &l};
+	int r = each_info(env, n, names, o->running, &infos, &l.n, e);
+
+	if (r < 0)
+		return r;
+	l.infos = infos;
+	if (!o->quiet)
+		table_add_from(ls_columns, &from, o->format, b);
+	for (size_t i = 0; o->quiet && i < l.n; i++)
+		buf_addf(b, "%s\n", infos[i].name);
+	return 0;
 }
 
 int cmd_ls_run(const struct command *cmd, int argc, char **argv, struct err *e)
 {
 	AUTO_ENV struct jail_env env = JAIL_ENV_INIT;
-	AUTO_FREE struct jail_info *infos = NULL;
 	AUTO_BUF struct buf b = {0};
 	struct ls_opts o = {0};
-	size_t n = 0;
-	int first = cli_parse(cmd, &o, argc, argv, e);
+	int first = cli_parse(cmd, &o, argc, argv, e), r = 0;
 
 	if (first < 0)
 		return first == CLI_DONE ? 0 : first;
-	if (jail_env_open(&env, e) < 0 ||
-		each_info(&env, argc - first, argv + first, o.running, &infos, &n, e) < 0)
+	if (jail_env_open(&env, e) < 0)
 		return -e->code;
-	for (size_t i = 0; o.quiet && i < n; i++)
-		buf_addf(&b, "%s\n", infos[i].name);
-	if (!o.quiet)
-		add_rows(&o, infos, n, &b);
-	return cli_print(&b, e);
+	if (first == argc && !o.quiet)
+		r = add_streamed(&env, &o, &b, e);
+	if (r == 0)
+		r = add_listed(&env, &o, argc - first, argv + first, &b, e);
+	return r < 0 ? r : cli_print(&b, e);
 }
 
 struct jls_opts {

@@ -212,59 +212,69 @@ void table_add_object(const struct column *columns, const void *row, struct buf 
 	buf_adds(b, "}");
 }
 
-static void add_json(
-	const struct column *columns, const char *rows, size_t n, size_t size, struct buf *b)
+static void add_json(const struct column *columns, const struct table_source *from, struct buf *b)
 {
+	const void *row;
+	size_t n = 0;
+
 	buf_adds(b, "[");
-	for (size_t i = 0; i < n; i++) {
-		buf_adds(b, i ? ",\n " : "\n ");
-		table_add_object(columns, rows + i * size, b);
+	for (; (row = from->row(from->ctx, n)); n++) {
+		buf_adds(b, n ? ",\n " : "\n ");
+		table_add_object(columns, row, b);
 	}
 	buf_adds(b, n ? "\n]\n" : "]\n");
 }
 
-/* A column that is shown, how wide it is, and the bytes beyond one for each place in it. */
+/* A column that is shown, and how wide it is. */
 struct shown {
 	const struct column *c;
-	size_t width, extra;
+	size_t width;
 	bool right, last;
 };
 
 enum { SHOWN_MAX = 32 };
 
+/* Returns the number of columns; *ret_bytes is what the whole table will need, or nearly. */
 static size_t measure(struct shown shown[static SHOWN_MAX], const struct column *columns,
-	const char *rows, size_t n, size_t size)
+	const struct table_source *from, size_t *ret_bytes)
 {
-	size_t n_shown = 0;
+	size_t n_shown = 0, n = 0, line = 0, extra = 0;
+	const void *row;
 
 	for (const struct column *c = columns; !is_end(c) && n_shown < SHOWN_MAX; c++)
 		if (c->title)
 			shown[n_shown++] = (struct shown){
 				.c = c, .width = width(c->title), .right = is_number(c->kind)};
 	shown[n_shown - 1].last = true;
-	for (size_t k = 0; k < n_shown; k++)
-		for (size_t i = 0; i < n; i++) {
+	for (; (row = from->row(from->ctx, n)); n++)
+		for (size_t k = 0; k < n_shown; k++) {
 			struct cell cell;
 
-			cell_get(&cell, shown[k].c, rows + i * size);
+			cell_get(&cell, shown[k].c, row);
 			shown[k].width = MAX(shown[k].width, cell.width);
-			shown[k].extra += cell.n - cell.width;
+			extra += cell.n - cell.width;
 			free(cell.owned);
 		}
+	for (size_t k = 0; k < n_shown; k++)
+		line += shown[k].width + GAP;
+	*ret_bytes = line * (n + 1) + extra;
 	return n_shown;
 }
 
-/* Puts one cell at p; the last of a line is not padded, so that nothing trails. */
-static char *put_cell(char *p, const struct shown *s, const char *text, size_t n, size_t text_width)
+/*
+ * Puts one cell at p; the last of a line is not padded, so that nothing trails.  A row may have
+ * grown since it was measured: then it sticks out.
+ */
+static char *put_cell(char *p, const struct shown *s, const struct cell *cell)
 {
-	size_t fill = s->width - text_width;
+	size_t fill = s->width > cell->width ? s->width - cell->width : 0;
 
 	if (s->right) {
 		memset(p, ' ', fill);
 		p += fill;
 	}
-	memcpy(p, text, n);
-	p += n;
+	memcpy(p, cell->p, cell->n);
+	p += cell->n;
 	if (s->last) {
 		*p++ = '\n';
 		return p;
@@ -274,38 +284,71 @@ static char *put_cell(char *p, const struct shown *s, const char *text, size_t n
 	return p + fill;
 }
 
-static void add_text(
-	const struct column *columns, const char *rows, size_t n, size_t size, struct buf *b)
+static void put_line(struct buf *b, const struct shown *shown, size_t n_shown, struct cell *cells)
 {
-	struct shown shown[SHOWN_MAX];
-	size_t n_shown = measure(shown, columns, rows, n, size), bytes = 0;
+	size_t need = 1;
 	char *p;
 
 	for (size_t k = 0; k < n_shown; k++)
-		bytes += (shown[k].width + GAP) * (n + 1) + shown[k].extra +
-			 strlen(shown[k].c->title);
-	b->p = mem_grow(b->p, &b->cap, b->n + bytes + 1, 1);
+		need += shown[k].width + cells[k].n + GAP;
+	if (b->n + need > b->cap)
+		b->p = mem_grow(b->p, &b->cap, b->n + need, 1);
 	p = b->p + b->n;
-	for (size_t k = 0; k < n_shown; k++)
-		p = put_cell(p, &shown[k], shown[k].c->title, strlen(shown[k].c->title),
-			width(shown[k].c->title));
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < n_shown; k++) {
-			struct cell cell;
-
-			cell_get(&cell, shown[k].c, rows + i * size);
-			p = put_cell(p, &shown[k], cell.p, cell.n, cell.width);
-			free(cell.owned);
-		}
+	for (size_t k = 0; k < n_shown; k++) {
+		p = put_cell(p, &shown[k], &cells[k]);
+		free(cells[k].owned);
+	}
 	*p = 0;
 	b->n = (size_t)(p - b->p);
+}
+
+static void add_text(const struct column *columns, const struct table_source *from, struct buf *b)
+{
+	struct shown shown[SHOWN_MAX];
+	struct cell cells[SHOWN_MAX];
+	size_t bytes, n_shown = measure(shown, columns, from, &bytes);
+	const void *row;
+
+	/* Room for most of it at once; put_line looks after the rest. */
+	b->p = mem_grow(b->p, &b->cap, b->n + bytes + 256, 1);
+	for (size_t k = 0; k < n_shown; k++) {
+		cells[k].owned = NULL;
+		cell_text(&cells[k], shown[k].c->title);
+	}
+	put_line(b, shown, n_shown, cells);
+	for (size_t i = 0; (row = from->row(from->ctx, i)); i++) {
+		for (size_t k = 0; k < n_shown; k++)
+			cell_get(&cells[k], shown[k].c, row);
+		put_line(b, shown, n_shown, cells);
+	}
+}
+
+void table_add_from(const struct column *columns, const struct table_source *from,
+	enum cli_format format, struct buf *b)
+{
+	if (format == FORMAT_JSON)
+		add_json(columns, from, b);
+	else
+		add_text(columns, from, b);
+}
+
+struct array {
+	const char *rows;
+	size_t n, size;
+};
+
+static const void *array_row(void *ctx, size_t i)
+{
+	const struct array *a = ctx;
+
+	return i < a->n ? a->rows + i * a->size : NULL;
 }
 
 void table_add(const struct column *columns, const void *rows, size_t n, size_t size,
 	enum cli_format format, struct buf *b)
 {
-	if (format == FORMAT_JSON)
-		add_json(columns, rows, n, size, b);
-	else
-		add_text(columns, rows, n, size, b);
+	struct array a = {rows, n, size};
+	const struct table_source from = {array_row, &a};
+
+	table_add_from(columns, &from, format, b);
 }

@@ -55,6 +55,16 @@ struct column {
 /* Adds n rows of size bytes each to b, with a heading or as an array of objects. */
 void table_add(const struct column *columns, const void *rows, size_t n, size_t size,
 	enum cli_format format, struct buf *b) __attribute__((nonnull(1, 6)));
+/*
+ * The same for rows that are made when they are asked for: row i, in turn from 0, NULL at the end;
+ * a row is valid until the next is asked for.  A table asks twice, and the second time may differ.
+ */
+struct table_source {
+	const void *(*row)(void *ctx, size_t i);
+	void *ctx;
+};
+void table_add_from(const struct column *columns, const struct table_source *from,
+	enum cli_format format, struct buf *b) __attribute__((nonnull));
 /* One row as a JSON object on one line, without newline: for streams. */
 void table_add_object(const struct column *columns, const void *row, struct buf *b)
 	__attribute__((nonnull));

@@ -83,6 +83,13 @@ int jail_exec(struct jail_env *env, const char *which, const struct jail_exec_op
 	sock = client_open(env, which, &rec, e);
 	if (sock < 0)
 		return sock;
+	/*
+	 * Descriptors that wait in the socket of a supervisor which hangs would stay open when this
+	 * process has given up, and with them the pipes of whoever reads our output.
+	 */
+	if (!o->terminal && client_request(sock, &(struct msg){.kind = MSG_PING}, NULL, 0, NULL, 0,
+				    &answer, NULL, e) < 0)
+		return -e->code;
 	if (client_request(sock, &m, strings.p, strings.n, fds, o->terminal ? 0 : 3, &answer,
 		    &terminal, e) < 0)
 		return -e->code;

@@ -16,6 +16,7 @@ enum msg_kind {
 	/* to the supervisor */
 	MSG_EXEC = 1, /* struct msg, then argv\0..., env\0..., user\0, cwd\0; 3 descriptors without
 			 a terminal */
+	MSG_PING, /* are you there: OK */
 	MSG_CONSOLE, /* rows, cols: become the terminal's holder */
 	MSG_SIGNAL, /* value: to this connection's program */
 	MSG_RESIZE, /* rows, cols */

@@ -61,12 +61,19 @@ void source_close(struct super *s, struct source *src)
 
 /* ---- the record ---- */
 
+/* A copy of the record, for an index that somebody damages under us. */
+static void remember(struct super *s)
+{
+	idx_read(s->up.env->index, s->up.slot, &s->own);
+}
+
 void super_state(struct super *s, enum jail_state state)
 {
 	struct idx_record *r = idx_edit(s->up.env->index, s->up.slot);
 
 	r->state = state;
 	idx_done(s->up.env->index, s->up.slot);
+	remember(s);
 }
 
 void super_event(struct super *s, enum jail_event_kind kind, int value, const char *detail)
@@ -88,6 +95,7 @@ static void record_up(struct super *s)
 	r->restarts = s->restarts;
 	r->flags &= ~(uint32_t)IDX_OOM;
 	idx_done(s->up.env->index, s->up.slot);
+	remember(s);
 }
 
 /* last.json: how it ended, for an index that is lost or of the next boot. */

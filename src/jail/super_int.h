@@ -59,6 +59,7 @@ struct super {
 	uint64_t caps;
 	char name[JAIL_NAME_MAX + 1];
 	uint32_t jid;
+	struct idx_record own; /* as it last stood in the index */
 	/* The terminal's two directions. */
 	char to_client[SUPER_IO_BYTES], to_program[SUPER_IO_BYTES];
 	uint32_t n_to_client, at_to_client, n_to_program, at_to_program;

@@ -34,9 +34,10 @@ b" $'\033[31m' "$long" "$(printf 'a%.0s' $(seq 10000))" 'ü' 'a*' ':' '_x'; do
 @test "values of options" {
   while read -r option value; do
     refused run "$option" "$value" --root "$ROOT" -- true || { echo "$option $value"; false; }
-    # Its name, with '-' or in words.
+    # The option, with '-' or in words, or the value.
     named=${option#--}
-    [[ ${stderr//-/ } == *"${named//-/ }"* ]] || { echo "does not name $option: $stderr"; false; }
+    lower=${stderr,,}
+    [[ ${lower//-/ } == *"${named//-/ }"* || $stderr == *"'$value'"* ]] || { echo "does not name $option: $stderr"; false; }
   done <<'END'
 --memory 12X
 --memory -1
@@ -158,12 +159,18 @@ END
 
 @test "running state that is garbage: the next command understands" {
   up web
+  pids="$(pid_of web) $(supervisor_of web)"
   for f in $(find "$JAIL_RUN_DIR" -type f ! -name lock); do head -c 300 /dev/urandom >"$f"; done
   run timeout -k 2 30 "$JAIL" ls
   [ "$status" -eq 0 ]
   run timeout -k 2 30 "$JAIL" destroy -f web
   [ "$status" -eq 0 ]
   [ -z "$(jail ls -q)" ]
+  ended() { ! kill -0 ${pids% *} 2>/dev/null && ! kill -0 ${pids#* } 2>/dev/null; }
+  code=0
+  eventually 10 ended || code=1
+  [ $code -eq 0 ] || kill -KILL $pids
+  [ $code -eq 0 ]
 }
 
 @test "a state folder that others may write is refused" {

@@ -44,6 +44,11 @@ as() {
 plain() { as "$PLAIN" "$W/jail" "$@"; }
 bare() { as "$BARE" "$W/jail" "$@"; }
 
+teardown() {
+  plain destroy -f '*' >/dev/null 2>&1 || true
+  bare destroy -f '*' >/dev/null 2>&1 || true
+}
+
 @test "run, with subordinate ids: many users inside" {
   run plain run --root "$ROOT" -- sh -c 'id -u; exit 5'
   [ "$status" -eq 5 ]

@@ -193,7 +193,7 @@ hold() {
   run --separate-stderr jail destroy web
   [ "$(cat "$W/precious/d/f")" = precious ]
   # Where it refuses, it says so, and the jail is still there.
-  there=$(awk '/mnt.there/ {print $5}' /proc/self/mountinfo)
+  there=$(awk -v w="$W/" 'index($5, w) && /mnt.there/ {print $5}' /proc/self/mountinfo)
   code=$status said=$stderr
   [ -z "$there" ] || umount "$there"
   [ "$code" -eq 125 ]

@@ -202,7 +202,7 @@ B=two" -- sh -c 'echo "$A" | wc -l; echo "B=$B"'
 }
 
 @test "--time stops it" {
-  run jail run --time 300ms --stop-timeout -k 2 0 --root "$ROOT" -- sleep 1000
+  run jail run --time 300ms --stop-timeout 0 --root "$ROOT" -- sleep 1000
   [ "$status" -ge 128 ] || { echo "$status: $output"; false; }
 }
 

@@ -70,7 +70,7 @@ field() { awk -v k="$1:" '$1 == k {print $2}'; }
 
 @test "A7 oom score, umask, signal mask and limits are the jail's, not the caller's" {
   own=$(inside cat /proc/self/oom_score_adj)
-  run bash -c 'echo 500 >/proc/self/oom_score_adj; umask 0; trap "" TERM; ulimit -c unlimited 2>/dev/null; "$JAIL" run --root "$ROOT" -- sh -c "cat /proc/self/oom_score_adj; umask; ulimit -c; grep SigIgn /proc/self/status"'
+  run bash -c 'echo 500 >/proc/self/oom_score_adj; umask 0; trap "" TERM; ulimit -c unlimited 2>/dev/null; "$JAIL" run --root "$ROOT" -- sh -c "cat /proc/self/oom_score_adj; umask; ulimit -c"; "$JAIL" run --root "$ROOT" -- grep SigIgn /proc/self/status'
   [ "$own" -lt 500 ]
   [ "${lines[0]}" = "$own" ]
   [ "${lines[1]}" = 0022 ]

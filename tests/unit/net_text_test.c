@@ -207,6 +207,16 @@ TEST(plans_refuse_what_cannot_be)
 
 	CHECK_INT(net_plan(&l, NULL, -1, &e), -EINVAL);
 	CHECK_STR(e.text, "network mode 'bridge' needs the name of an existing link");
+	l.rate_in = 1;
+	l.mode = NET_MACVLAN;
+	CHECK_INT(net_plan(&l, NULL, -1, &e), -EOPNOTSUPP);
+	CHECK_STR(e.text, "rates cannot be limited in network mode 'macvlan'");
+	l.rate_in = 0;
+	l.egress_only = true;
+	CHECK_INT(net_plan(&l, NULL, -1, &e), -EOPNOTSUPP);
+	CHECK_STR(e.text, "egress rules cannot be held in network mode 'macvlan'; use 'nat'");
+	l.egress_only = false;
+	l.mode = NET_BRIDGE;
 	str_set(&l.jail_if, "a/b");
 	CHECK_INT(net_plan(&l, NULL, -1, &e), -EINVAL);
 	str_set(&l.jail_if, "a234567890123456");

@@ -368,7 +368,7 @@ struct tenant {
 };
 
 /* One directory for every pool of the test program, removed at its end. */
-static char pool_path[] = "/dev/shm/net-pool-XXXXXX";
+static char pool_path[] = "/run/net-pool-XXXXXX";
 static inline void pool_remove(void)
 {
 	struct err e;
