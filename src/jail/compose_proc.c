@@ -63,7 +63,7 @@ static bool add_masks(struct spec *spec, int proc, const char *buf, ssize_t n)
 int compose_proc(struct spec *spec, struct err *e)
 {
 	AUTO_FD int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char buf[2048] __attribute__((aligned(8)));
+	char buf[1536] __attribute__((aligned(8)));
 	ssize_t n;
 
 	if (fd < 0)

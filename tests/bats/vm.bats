@@ -117,7 +117,7 @@ guest() {
     build/vm/root.ext4 ext4 256 1 sh -c 'echo up; sleep 300' </dev/null >"$BATS_TEST_TMPDIR/out" 2>/dev/null 3>&- &
   owner=$!
   for _ in $(seq 1200); do
-    ! grep -q up "$BATS_TEST_TMPDIR/out" || break
+    if grep -q up "$BATS_TEST_TMPDIR/out"; then break; fi
     sleep 0.1
   done
   monitor=$(pgrep -P "$owner" -x jail-vmm)

@@ -69,7 +69,7 @@ static void end(void)
 {
 	const struct net_network *all[] = {&blue, &red};
 	struct err e = {0};
-	int status = -1;
+	int status = -1, top;
 
 	close(stop[1]);
 	CHECK_INT(waitpid(child, &status, 0), child);
@@ -77,7 +77,9 @@ static void end(void)
 	CHECK_INT(net_teardown(all, 2, &e), 0);
 	net_network_release(&blue);
 	net_network_release(&red);
-	path_rmtree(AT_FDCWD, dir_path, &e);
+	top = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_INT(path_rmtree(top, dir_path + strlen("/tmp/"), &e), 0);
+	close(top);
 	close(dir_fd);
 	close(server_fd);
 	close(internet);
