@@ -78,7 +78,6 @@ b" $'\033[31m' "$long" "$(printf 'a%.0s' $(seq 10000))" 'ü' 'a*' ':' '_x'; do
 --volume /etc:relative
 --volume /etc:/x:wrong
 --volume /nosuch-source:/x
---volume /etc:/../x
 --tmpfs relative
 --tmpfs /x:size=big
 --tmpfs /x:colour=red
