@@ -77,7 +77,8 @@ is() { [ "$(status_of "$1")" = "$2" ]; }
   [ "$(status_of c1)" = running ]
   [ "$(tr '\0' ' ' <"/proc/$(cat "$T/pid")/cmdline")" = "sleep 1000 " ]
   run oci exec c1 sh -c 'echo inside; exit 7'
-  [ "$status" -eq 7 ] && [ "$output" = inside ]
+  [ "$status" -eq 7 ]
+  [ "$output" = inside ]
   run -1 oci start c1
   run -1 oci delete c1
   [[ "$output" == *"not stopped: running"* ]]
@@ -97,7 +98,9 @@ is() { [ "$(status_of "$1")" = "$2" ]; }
 @test "run passes output and exit status, and cleans up" {
   bundle r1 "c['process']['args']=['sh','-c','echo out; echo err >&2; exit 42']"
   run --separate-stderr oci run --bundle "$B" r1
-  [ "$status" -eq 42 ] && [ "$output" = out ] && [ "$stderr" = err ]
+  [ "$status" -eq 42 ]
+  [ "$output" = out ]
+  [ "$stderr" = err ]
   bundle r2 "c['process']['args']=['sh','-c','kill -9 \$\$']" "c['linux']['namespaces']=[n for n in c['linux']['namespaces'] if n['type']!='pid']"
   run oci run --bundle "$B" r2
   [ "$status" -eq 137 ]
@@ -193,7 +196,8 @@ JSON
   run oci exec --process "$T/process.json" e1
   [ "$status" -eq 3 ]
   [ "${lines[0]}" = "uid=5 gid=6 groups=6,7" ] || [ "${lines[0]}" = "uid=5 gid=6 groups=7" ]
-  [ "${lines[1]}" = /tmp ] && [ "${lines[2]}" = w ]
+  [ "${lines[1]}" = /tmp ]
+  [ "${lines[2]}" = w ]
   run oci exec --user 8:9 --cwd /mnt --env A=b e1 sh -c 'id -u; id -g; pwd; echo $A'
   [ "$output" = $'8\n9\n/mnt\nb' ]
   oci exec --detach --pid-file "$T/xpid" e1 sleep 500 </dev/null >/dev/null
@@ -242,7 +246,8 @@ JSON
   [ "${lines[0]}" = three ]
   [[ " ${lines[*]} " != *" 5 "* ]]
   LISTEN_FDS=1 run oci run --bundle "$B" f1 3<"$T/three"
-  [ "${lines[0]}" = three ] && [ "${lines[-1]}" = 1 ]
+  [ "${lines[0]}" = three ]
+  [ "${lines[-1]}" = 1 ]
   run -1 oci run --bundle "$B" --preserve-fds 9 f1 3<"$T/three"
   [[ "$output" == *"descriptor"*"not open"* ]]
 }
