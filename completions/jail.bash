@@ -19,6 +19,7 @@ _jail_options() {
   inspect) echo '--format' ;;
   events) echo '--follow --new --since --format' ;;
   set) echo '--memory --swap --pids --cpu --cpu-weight --cpuset --mems --io-weight --read-bps --write-bps --read-iops --write-iops --rlimit --time' ;;
+  image) echo '--format --quiet' ;;
   doctor) echo '--format' ;;
   version) echo '--format' ;;
   jls) echo '--jail --names --quiet --format' ;;
@@ -145,6 +146,7 @@ _jail_value() {
   "set --write-iops") echo '@file' ;;
   "set --rlimit") echo '@none' ;;
   "set --time") echo '@none' ;;
+  "image --format") echo 'table json' ;;
   "doctor --format") echo 'table json' ;;
   "version --format") echo 'table json' ;;
   "jls --jail" | "jls -j") echo '@jail' ;;
@@ -178,6 +180,7 @@ _jail_operand() {
   events) echo @jail ;;
   set) echo @jail ;;
   rename) echo @jail ;;
+  image) echo @none ;;
   doctor) echo @none ;;
   version) echo @none ;;
   jls) echo @none ;;
@@ -185,7 +188,7 @@ _jail_operand() {
   esac
 }
 
-_jail_commands='run exec console cp create start stop kill restart pause resume destroy wait ls ps stats logs inspect events set rename doctor version'
+_jail_commands='run exec console cp create start stop kill restart pause resume destroy wait ls ps stats logs inspect events set rename image doctor version'
 
 _jail_names() { compgen -W "$(jail ls -q 2>/dev/null)" -- "$1"; }
 

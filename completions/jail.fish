@@ -25,6 +25,7 @@ complete -c jail -n __fish_use_subcommand -a inspect -d 'show all about a jail: 
 complete -c jail -n __fish_use_subcommand -a events -d 'show what happened to jails'
 complete -c jail -n __fish_use_subcommand -a set -d 'change the limits of a jail, also while it runs'
 complete -c jail -n __fish_use_subcommand -a rename -d 'give a stopped jail another name'
+complete -c jail -n __fish_use_subcommand -a image -d 'pull, push, import, make and look after images'
 complete -c jail -n __fish_use_subcommand -a doctor -d 'tell what this host offers, by trying, and what to do'
 complete -c jail -n __fish_use_subcommand -a version -d 'tell the version'
 complete -c jail -n '__fish_seen_subcommand_from run' -l name -s n -x -d 'name it (run-JID)'
@@ -185,6 +186,8 @@ complete -c jail -n '__fish_seen_subcommand_from set' -l rlimit -x -d 'a limit o
 complete -c jail -n '__fish_seen_subcommand_from set' -l time -x -d 'running time, then it is stopped'
 complete -c jail -n '__fish_seen_subcommand_from set' -a '(__jail_names)' -d jail
 complete -c jail -n '__fish_seen_subcommand_from rename' -a '(__jail_names)' -d jail
+complete -c jail -n '__fish_seen_subcommand_from image' -l format -x -a 'table json' -d ''\''table'\'' for people, '\''json'\'' for programs'
+complete -c jail -n '__fish_seen_subcommand_from image' -l quiet -s q -d 'only names and errors'
 complete -c jail -n '__fish_seen_subcommand_from doctor' -l format -x -a 'table json' -d ''\''table'\'' for people, '\''json'\'' for programs'
 complete -c jail -n '__fish_seen_subcommand_from version' -l format -x -a 'table json' -d ''\''table'\'' for people, '\''json'\'' for programs'
 complete -c jls -l jail -s j -x -a '(__jail_names)' -d 'only this one'

@@ -231,6 +231,12 @@ _jail_of() {
     _arguments -s \
       '*:jail:_jail_names'
     ;;
+  image)
+    _arguments -s \
+      '--format=['\''table'\'' for people, '\''json'\'' for programs]:FORMAT:(table json)' \
+      '(-q --quiet)'{-q,--quiet}'[only names and errors]' \
+      '*: :'
+    ;;
   doctor)
     _arguments -s \
       '--format=['\''table'\'' for people, '\''json'\'' for programs]:FORMAT:(table json)' \
@@ -288,6 +294,7 @@ _jail() {
     'events:show what happened to jails'
     'set:change the limits of a jail, also while it runs'
     'rename:give a stopped jail another name'
+    'image:pull, push, import, make and look after images'
     'doctor:tell what this host offers, by trying, and what to do'
     'version:tell the version'
   )

@@ -48,7 +48,7 @@ case $mode in
   ;;
 --missing-sentence)
   list=$1 cc=$2
-  printf '#include <sys/capability.h>\n#include <seccomp.h>\n#include <libmnl/libmnl.h>\n#include <libcgroup.h>\n#include <json-c/json.h>\n' |
+  printf '#include <sys/capability.h>\n#include <seccomp.h>\n#include <libmnl/libmnl.h>\n#include <libcgroup.h>\n#include <json-c/json.h>\n#include <archive.h>\n#include <curl/curl.h>\n#include <openssl/evp.h>\n#include <zstd.h>\n#include <isa-l/igzip_lib.h>\n' |
     "$cc" -x c -fsyntax-only - 2>/dev/null && exit 0
   need=$(command -v dpkg-query >/dev/null && missing "$list" || sed 's/#.*//' "$list")
   echo "jail: cannot build: missing Debian packages: $(echo $need); install them as root: apt-get install $(echo $need)" >&2

@@ -70,10 +70,10 @@ static int leave_initramfs(struct err *e)
 	return 0;
 }
 
-static int insert_module(const char *name, struct err *e)
+static int insert_module(int initramfs, const char *name, struct err *e)
 {
-	AUTO_FREE char *path = str_fmt("/lib/modules/%s", name);
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_FREE char *path = str_fmt("lib/modules/%s", name);
+	AUTO_FD int fd = openat(initramfs, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return err_sys(e, "cannot open module '%s'", name);
@@ -82,15 +82,14 @@ static int insert_module(const char *name, struct err *e)
 	return 0;
 }
 
-/* /modules: file names below /lib/modules, one a line, what depends after what it needs. */
-static int insert_modules(struct err *e)
+/* A list: file names below lib/modules, one a line, what depends after what it needs. */
+static int insert_modules(int initramfs, const char *name, struct err *e)
 {
 	AUTO_BUF struct buf list = {0};
-	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (access("/modules", F_OK) < 0)
+	if (faccessat(initramfs, name, F_OK, 0) < 0)
 		return 0; /* a kernel that has everything built in */
-	if (root < 0 || file_read(root, "modules", MODULE_LIST_MAX, &list, e) < 0)
+	if (file_read(initramfs, name, MODULE_LIST_MAX, &list, e) < 0)
 		return err_prefix(e, "cannot read the list of modules");
 	for (char *p = list.p, *end; p && *p; p = end) {
 		end = strchrnul(p, '\n');
@@ -99,20 +98,34 @@ static int insert_modules(struct err *e)
 		/* JAIL_PCI=1 on the kernel's command line: that is how QEMU's devices come. */
 		if (str_starts(p, "virtio_pci") && !getenv("JAIL_PCI"))
 			continue;
-		if (*p && insert_module(p, e) < 0)
+		if (*p && insert_module(initramfs, p, e) < 0)
 			return -e->code;
 	}
 	return 0;
 }
 
-int guest_boot(struct err *e)
+int guest_boot(int *ret_initramfs, struct err *e)
 {
+	AUTO_FD int initramfs = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
 	umask(022);
-	if (insert_modules(e) < 0 || leave_initramfs(e) < 0 || mount_kernel(e) < 0)
+	if (initramfs < 0)
+		return err_sys(e, "cannot open the initramfs");
+	if (insert_modules(initramfs, "modules", e) < 0 || leave_initramfs(e) < 0 ||
+		mount_kernel(e) < 0)
 		return -e->code;
 	if (sethostname("jail", 4) < 0)
 		return err_sys(e, "cannot set the host name");
+	*ret_initramfs = fd_take(&initramfs);
 	return 0;
+}
+
+int guest_finish_boot(int initramfs, struct err *e)
+{
+	if (insert_modules(initramfs, "modules.later", e) < 0)
+		return -e->code;
+	unlinkat(initramfs, "init", 0); /* this program keeps its own until it ends */
+	return path_rmtree(initramfs, "lib", e);
 }
 
 static int mount_layer(const struct agent_root *root, struct err *e)

@@ -23,7 +23,7 @@ static void open_console(void)
 		fd_close(&fd);
 }
 
-static int serve(struct err *e)
+static int serve(int initramfs, struct err *e)
 {
 	const struct agent_hooks hooks = {.root = guest_mount_root};
 	struct agent_server *s;
@@ -37,6 +37,9 @@ static int serve(struct err *e)
 	owner_fd = guest_call_owner(e);
 	if (owner_fd < 0 || agent_server_session(s, owner_fd, true, e) < 0)
 		return -e->code;
+	/* The host has been greeted; what it asks for first is read after this. */
+	if (guest_finish_boot(initramfs, e) < 0)
+		return -e->code;
 	r = agent_server_run(s, e);
 	agent_server_free(s);
 	return r;
@@ -45,6 +48,7 @@ static int serve(struct err *e)
 int main(void)
 {
 	struct err e = {0};
+	int initramfs = -1;
 
 	if (getpid() != 1) {
 		fprintf(stderr, "jail-agent: it is the first process of a micro-VM and does "
@@ -52,7 +56,7 @@ int main(void)
 		return 2;
 	}
 	open_console();
-	if (guest_boot(&e) < 0 || serve(&e) < 0)
+	if (guest_boot(&initramfs, &e) < 0 || serve(initramfs, &e) < 0)
 		fprintf(stderr, "jail-agent: %s\n", e.text);
 	guest_poweroff();
 }

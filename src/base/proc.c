@@ -74,7 +74,7 @@ int proc_exit_code(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-enum { STAT_START_TIME = 22, STAT_ARG_START = 48, STAT_ARG_END = 49 };
+enum { ARGUMENTS_MAX = 1 << 20, STAT_START_TIME = 22, STAT_ARG_START = 48, STAT_ARG_END = 49 };
 
 /* Field number n (proc(5), from 1) of the stat file that fd reads, for n > 2. */
 static int stat_field(int fd, int n, uint64_t *ret)
@@ -104,16 +104,36 @@ int proc_start_time(pid_t pid, uint64_t *ret_ticks)
 	return fd < 0 ? -errno : stat_field(fd, STAT_START_TIME, ret_ticks);
 }
 
-int proc_set_title(int proc_fd, const char *title)
+/*
+ * The kernel lays the arguments out in one piece with the environment behind them, and libc
+ * keeps a pointer to the first.  Where somebody has moved the environment procfs tells.
+ */
+static int argument_area(int proc_fd, uint64_t *ret_start, uint64_t *ret_end)
 {
-	AUTO_FD int fd = openat(proc_fd, "self/stat", O_RDONLY | O_CLOEXEC);
-	uint64_t start, end;
-	size_t n = strlen(title);
+	const char *start = program_invocation_name, *end = environ ? environ[0] : NULL;
+	AUTO_FD int fd = -1;
 
+	if (end > start && end - start < ARGUMENTS_MAX && !end[-1]) {
+		*ret_start = (uint64_t)(uintptr_t)start;
+		*ret_end = (uint64_t)(uintptr_t)end;
+		return 0;
+	}
+	fd = openat(proc_fd, "self/stat", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (stat_field(fd, STAT_ARG_START, &start) < 0 || stat_field(fd, STAT_ARG_END, &end) < 0 || end <= start)
+	if (stat_field(fd, STAT_ARG_START, ret_start) < 0 || stat_field(fd, STAT_ARG_END, ret_end) < 0 || *ret_end <= *ret_start)
 		return -EPROTO;
+	return 0;
+}
+
+int proc_set_title(int proc_fd, const char *title)
+{
+	uint64_t start = 0, end = 0;
+	size_t n = strlen(title);
+	int r = argument_area(proc_fd, &start, &end);
+
+	if (r < 0)
+		return r;
 	memset((void *)(uintptr_t)start, 0, end - start);
 	memcpy((void *)(uintptr_t)start, title, MIN(n, end - start - 1));
 	prctl(PR_SET_NAME, title);

@@ -56,6 +56,8 @@ const struct command commands[] = {
 		"change the limits of a jail, also while it runs"),
 	ROW("rename", cmd_rename, GROUP_CHANGE, OPT_PERMUTE, "JAIL NAME",
 		"give a stopped jail another name"),
+	ROW("image", cmd_image, GROUP_HOST, OPT_STOP_AT_WORD, "COMMAND [ARG...]",
+		"pull, push, import, make and look after images"),
 	ROW("doctor", cmd_doctor, GROUP_HOST, OPT_PERMUTE, "",
 		"tell what this host offers, by trying, and what to do"),
 	ROW("version", cmd_version, GROUP_HOST, OPT_PERMUTE, "", "tell the version"),

@@ -18,6 +18,7 @@ COMMAND(cmd_destroy);
 COMMAND(cmd_doctor);
 COMMAND(cmd_events);
 COMMAND(cmd_exec);
+COMMAND(cmd_image);
 COMMAND(cmd_inspect);
 COMMAND(cmd_jexec);
 COMMAND(cmd_jls);

@@ -78,11 +78,25 @@ static char *log_line(int format, const char *level, const char *msg)
 	return b.p;
 }
 
+/* Engines look for these as Go programs write them, and make exit codes 126 and 127 of them. */
+static char *as_engines_read(const char *msg)
+{
+	static const char *const phrases[] = {
+		"No such file or directory", "Permission denied", "Operation not permitted"};
+	char *copy = str_dup(msg);
+
+	for (size_t i = 0; i < ARRAY_SIZE(phrases); i++)
+		for (char *p = strstr(copy, phrases[i]); p; p = strstr(p, phrases[i]))
+			*p |= 0x20;
+	return copy;
+}
+
 /* To the log, where engines look, and to standard error, where people look. */
 static void say(const struct front *f, const char *level, const char *msg)
 {
-	AUTO_FREE char *shown = str_visible(msg);
-	AUTO_FREE char *line = log_line(f->log_format, level, msg);
+	AUTO_FREE char *text = as_engines_read(msg);
+	AUTO_FREE char *shown = str_visible(text);
+	AUTO_FREE char *line = log_line(f->log_format, level, text);
 	AUTO_FREE char *plain =
 		str_fmt("jail-oci: %s%s\n", strcmp(level, "error") ? "warning: " : "", shown);
 	AUTO_FD int fd =
@@ -92,7 +106,8 @@ static void say(const struct front *f, const char *level, const char *msg)
 	/* Nothing can be done when even this cannot be written. */
 	if (fd >= 0)
 		(void)fd_write_full(fd, line, strlen(line));
-	if (!f->log || strcmp(f->log, "/dev/stderr") != 0)
+	/* With a log, standard error may be the container's own: only the end of all is told there. */
+	if (!f->log || (strcmp(f->log, "/dev/stderr") != 0 && !strcmp(level, "error")))
 		(void)fd_write_full(STDERR_FILENO, plain, strlen(plain));
 }
 

@@ -572,7 +572,7 @@ static const struct command {
 	{"bootstrap", cmd_bootstrap, bootstrap_table, 1, 1, true},
 	{"commit", cmd_commit, commit_table, 2, 2, true},
 	{"export", cmd_export, store_table, 2, 2, false},
-	{"ls", cmd_ls, store_table, 0, 0, false},
+	{"ls", cmd_ls, store_table, 0, 0, true},
 	{"inspect", cmd_inspect, store_table, 1, 1, false},
 	{"rm", cmd_rm, store_table, 1, 8, false},
 	{"gc", cmd_gc, store_table, 0, 0, false},

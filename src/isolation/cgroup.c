@@ -485,7 +485,7 @@ static int make_group(struct cgroup_set *set, struct cgroup_hier *h, const char 
 	for (int i = 0; i < PARENT_RETRIES; i++) {
 		e->code = 0;
 		r = make_once(set, h, want, e);
-		if (r != -ENOENT)
+		if (r != -ENOENT && r != -ENODEV) /* ENODEV: reading a file of what is being removed */
 			break;
 	}
 	if (r >= 0 || e->code)

@@ -4,6 +4,9 @@
  * user costs one more read, of /proc/self/cgroup.
  */
 #include <errno.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -336,19 +339,67 @@ drop:
 	hier_release(h);
 }
 
+static void find_at(struct find *f, int version, char *name, char *point)
+{
+	struct cgroup_mount m = {.version = version, .name = name, .point = point, .root = str_dup("/")};
+
+	find_mount(f, &m);
+	cgroup_mount_release(&m);
+}
+
+/*
+ * Where every distribution mounts them, for root, who needs nothing of mountinfo but the
+ * places: that file is made anew, with a line for every mount of the host, each time it is
+ * read.  False when it is not as usual.
+ */
+static bool find_usual(struct find *f)
+{
+	AUTO_FD int fd = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statfs st;
+	struct dirent *de;
+	DIR *d;
+
+	if (geteuid() || fd < 0 || fstatfs(fd, &st) < 0)
+		return false;
+	if (st.f_type == CGROUP2_SUPER_MAGIC) {
+		find_at(f, 2, str_dup("unified"), str_dup("/sys/fs/cgroup"));
+		return f->set->n == 1;
+	}
+	d = st.f_type == TMPFS_MAGIC ? fdopendir(fd) : NULL;
+	if (!d)
+		return false;
+	fd_take(&fd);
+	while ((de = readdir(d)) && f->set->n < CGROUP_HIERS_MAX) {
+		bool v2 = !strcmp(de->d_name, "unified");
+
+		if (de->d_type != DT_DIR || de->d_name[0] == '.')
+			continue;
+		find_at(f, v2 ? 2 : 1,
+			v2 || cgroup_controllers_parse(de->d_name, 1) ? str_dup(de->d_name) : str_fmt("name=%s", de->d_name),
+			str_fmt("/sys/fs/cgroup/%s", de->d_name));
+	}
+	closedir(d);
+	return f->set->n > 0 && !f->set->why_not[0];
+}
+
 int cgroup_set_find(struct cgroup_set *ret, struct err *e)
 {
 	AUTO_BUF struct buf text = {0};
 	struct cgroup_set set = {0};
 	struct find f = {.set = &set};
 	struct cgroup_mount m = {0};
-	int r = file_read(AT_FDCWD, "/proc/self/mountinfo", 64 << 20, &text, e);
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	for (const char *rest = text.p; set.n < CGROUP_HIERS_MAX && cgroup_mount_next(&rest, &m); cgroup_mount_release(&m))
-		find_mount(&f, &m);
-	cgroup_mount_release(&m);
+	if (!find_usual(&f)) {
+		cgroup_set_release(&set);
+		set = (struct cgroup_set){0};
+		r = file_read(AT_FDCWD, "/proc/self/mountinfo", 64 << 20, &text, e);
+		if (r < 0)
+			return r;
+		for (const char *rest = text.p; set.n < CGROUP_HIERS_MAX && cgroup_mount_next(&rest, &m); cgroup_mount_release(&m))
+			find_mount(&f, &m);
+		cgroup_mount_release(&m);
+	}
 	buf_release(&f.own);
 	if (!set.n)
 		why_not(&set, "no cgroup filesystem is mounted%s", "");

@@ -62,7 +62,7 @@ static int give_up(struct start *s, struct err *e)
 	static const struct spec_capabilities kill_only = {
 		.bounding = 1u << CAP_KILL, .effective = 1u << CAP_KILL, .permitted = 1u << CAP_KILL};
 
-	if (iso_bounding_apply(&kill_only, e) < 0 || iso_no_new_privs(e) < 0 || iso_caps_apply(&kill_only, e) < 0)
+	if (iso_no_new_privs(e) < 0 || iso_caps_apply(&kill_only, e) < 0)
 		return -e->code;
 	return s->filter && !s->filter->notify ? iso_filter_apply(s->filter, false, NULL, e) : 0;
 }
@@ -87,6 +87,21 @@ static void __attribute__((noreturn)) become_init(struct start *s, pid_t program
 	loop(&in);
 }
 
+/*
+ * Dropped once for both processes: forty calls that the program's need not make again, unless
+ * init's own capability is one too many for it.
+ */
+static int bound_both(struct start *s, struct err *e)
+{
+	const uint64_t own = 1u << CAP_KILL;
+	const struct spec_capabilities *caps = s->process ? s->process->capabilities : NULL;
+	struct spec_capabilities both = caps ? *caps : (struct spec_capabilities){0};
+
+	both.bounding |= own;
+	s->bounded = caps && caps->bounding & own;
+	return iso_bounding_apply(&both, e);
+}
+
 int init_split(struct start *s, struct err *e)
 {
 	sigset_t all, old;
@@ -94,6 +109,8 @@ int init_split(struct start *s, struct err *e)
 
 	if (!s->o->init)
 		return 0;
+	if (bound_both(s, e) < 0)
+		return -e->code;
 	/* Blocked before there is a child, so that no SIGCHLD is lost; init never unblocks. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);

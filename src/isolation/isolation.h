@@ -84,6 +84,14 @@ struct iso_opts {
 		uint64_t tmpfs_bytes; /* size of that tmpfs; 0: the kernel's default */
 		struct strv lower;    /* more lower directories below root, topmost first */
 	} *overlay;		      /* NULL: the root as it is */
+	/*
+	 * Small read-only files of the caller's making (hosts, hostname), which live in the jail's
+	 * scratch area: nothing to write, to mount from or to remove on the host.
+	 */
+	const struct iso_file {
+		const char *destination, *text;
+	} *files;
+	size_t n_files;
 	bool map_root;		/* show root's files through the jail's id map (idmapped mount) */
 	/* Hooks that run while P and C are half-way (config.md "POSIX-platform Hooks"). */
 	const char *hook_state;	 /* JSON on the standard input of createContainer and startContainer */

@@ -164,7 +164,6 @@ static int search_path(struct start *s, int root, const char *name, struct err *
 int program_find(struct start *s, struct err *e)
 {
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int cwd = -1;
 	const char *name;
 	int r;
 

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -265,6 +266,45 @@ int root_mounts(struct start *s, struct err *e)
 			return r;
 	}
 	return 0;
+}
+
+static int make_file(struct start *s, int dir, const struct iso_file *f, const char *name, struct err *e)
+{
+	const uint64_t attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	AUTO_FD int target = path_mkfile(s->new_root_fd, f->destination, 0644, e);
+	AUTO_FD int fd = -1;
+	AUTO_FD int mnt = -1;
+	int r;
+
+	if (target < 0)
+		return err_prefix(e, "mount point '%s'", f->destination);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	r = fd < 0 ? -errno : fd_write_full(fd, f->text, strlen(f->text));
+	if (r < 0)
+		return err_set(e, -r, "cannot make '%s': %s", f->destination, strerrordesc_np(-r));
+	mnt = open_tree(dir, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (mnt < 0)
+		return err_sys(e, "cannot mount '%s'", f->destination);
+	if (mount_set_attr(mnt, false, attr, 0, f->destination, e) < 0)
+		return -e->code;
+	return mount_attach(mnt, target, f->destination, e);
+}
+
+int root_files(struct start *s, struct err *e)
+{
+	AUTO_FD int dir = -1;
+
+	if (!s->o->n_files)
+		return 0;
+	dir = make_dir(s->scratch_fd, "files", e);
+	for (size_t i = 0; dir >= 0 && i < s->o->n_files; i++) {
+		char name[24];
+
+		snprintf(name, sizeof(name), "%zu", i);
+		if (make_file(s, dir, &s->o->files[i], name, e) < 0)
+			return -e->code;
+	}
+	return dir < 0 ? dir : 0;
 }
 
 static int mount_id(int dirfd, const char *path, uint64_t *ret, struct err *e)

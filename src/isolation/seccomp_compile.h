@@ -15,7 +15,7 @@
 #include "spec/spec.h"
 
 /* Increased by every change of seccomp_compile.c or seccomp_fold.c that changes a program: part of the cache key. */
-enum { ISO_COMPILE_VERSION = 2 };
+enum { ISO_COMPILE_VERSION = 3 };
 
 /*
  * What the runtime-spec leaves open is done as users of other runtimes expect it: names that no

@@ -11,12 +11,27 @@ enum {
 	NR_AT = offsetof(struct seccomp_data, nr),
 	POINTS_MAX = 4096,
 	JUMP_MAX = 255, /* of a conditional jump */
+	VISITS_MAX = 4096, /* of instructions, while one call's arguments are explored */
 };
 
 /* What the program answers for one architecture and one call number. */
 struct answer {
 	bool by_arguments;
 	uint32_t value; /* the action, or the instruction at which the first argument is loaded */
+};
+
+/*
+ * A call whose answer depends on one 32-bit word of its arguments, compared as a whole or by its
+ * upper bits: then the answers are ranges of that word, as they are of call numbers.
+ */
+struct word {
+	size_t pc;    /* where the arguments are looked at first */
+	uint32_t nr, arch;
+	bool known;   /* `at` is */
+	uint32_t at;  /* offset in struct seccomp_data */
+	uint32_t *points;
+	size_t n_points;
+	unsigned int visits;
 };
 
 struct fold {
@@ -203,6 +218,89 @@ static size_t emit_search(struct fold *f, const struct range *r, size_t n)
 	return emit_compare(f, BPF_JGE, r[half].from, high, low);
 }
 
+/* Bits that are set from the top down, so that what they leave out is a range. */
+static bool is_upper_mask(uint32_t m)
+{
+	return !(~m & (~m + 1));
+}
+
+static void add_point(struct word *w, uint64_t value)
+{
+	if (value <= UINT32_MAX && w->n_points < POINTS_MAX)
+		w->points[w->n_points++] = (uint32_t)value;
+}
+
+/* What A holds on a path: some word of the data, and the bits of it that are left. */
+struct held {
+	uint32_t at, mask;
+};
+
+/* True when this comparison is of the word that decides; its edges are then points. */
+static bool explore_compare(struct word *w, const struct sock_filter *i, struct held a)
+{
+	if (!a.mask)
+		return true; /* no bit is left: it decides nothing */
+	if (!w->known) {
+		w->known = true;
+		w->at = a.at;
+	}
+	if (w->at != a.at || !is_upper_mask(a.mask))
+		return false;
+	add_point(w, i->k);
+	add_point(w, (uint64_t)(i->k | ~a.mask) + 1);
+	return true;
+}
+
+static bool explore(const struct fold *f, struct word *w, size_t pc, struct held a)
+{
+	for (;;) {
+		const struct sock_filter *i = &f->in[pc];
+		bool fixed = a.at == ARCH_AT || a.at == NR_AT;
+
+		if (w->visits++ > VISITS_MAX)
+			return false;
+		if (i->code == (BPF_RET | BPF_K))
+			return true;
+		if (i->code == (BPF_LD | BPF_W | BPF_ABS)) {
+			a = (struct held){i->k, UINT32_MAX};
+		} else if (i->code == (BPF_ALU | BPF_AND | BPF_K) && !fixed) {
+			a.mask &= i->k;
+		} else if (i->code == (BPF_JMP | BPF_JA)) {
+			pc += i->k;
+		} else if (compares(i) && fixed) {
+			pc += holds(i, a.at == ARCH_AT ? w->arch : w->nr) ? i->jt : i->jf;
+		} else if (compares(i)) {
+			if (!explore_compare(w, i, a) || !explore(f, w, pc + 1 + i->jt, a))
+				return false;
+			pc += i->jf;
+		} else {
+			return false;
+		}
+		pc++;
+	}
+}
+
+/* The program from w->pc on, with the word that decides known; the others decide nothing. */
+static uint32_t run_word(const struct fold *f, const struct word *w, uint32_t value)
+{
+	uint32_t a = 0;
+
+	for (size_t pc = w->pc;; pc++) {
+		const struct sock_filter *i = &f->in[pc];
+
+		if (i->code == (BPF_RET | BPF_K))
+			return i->k;
+		if (i->code == (BPF_LD | BPF_W | BPF_ABS))
+			a = i->k == w->at ? value : i->k == NR_AT ? w->nr : i->k == ARCH_AT ? w->arch : 0;
+		else if (i->code == (BPF_ALU | BPF_AND | BPF_K))
+			a &= i->k;
+		else if (i->code == (BPF_JMP | BPF_JA))
+			pc += i->k;
+		else
+			pc += holds(i, a) ? i->jt : i->jf;
+	}
+}
+
 static bool same(const struct answer *a, const struct answer *b)
 {
 	return a->by_arguments == b->by_arguments && a->value == b->value;
@@ -251,7 +349,6 @@ static void mark(const struct fold *f, bool *reached, size_t pc)
  */
 static void emit_arguments(struct fold *f, const bool *reached)
 {
-	f->entry = mem_new_array(f->n_in, sizeof(*f->entry));
 	for (size_t pc = f->n_in; pc-- > 0;) {
 		struct sock_filter i = f->in[pc];
 
@@ -270,7 +367,47 @@ static void emit_arguments(struct fold *f, const bool *reached)
 struct arch_ranges {
 	struct range *r;
 	size_t n;
+	uint32_t arch;
 };
+
+/*
+ * Makes a search of a call's arguments in place of the instructions that look at them; false
+ * when they are of another kind, and stay.  Only for one number: many may come by the same way.
+ */
+static bool emit_word(struct fold *f, const struct range *r, uint32_t arch)
+{
+	AUTO_FREE uint32_t *points = mem_new_array(POINTS_MAX, sizeof(*points));
+	struct word w = {.pc = r->a.value, .nr = r->from, .arch = arch, .points = points, .n_points = 1};
+	AUTO_FREE struct range *ranges = NULL;
+	size_t n = 0, root;
+
+	if (!explore(f, &w, w.pc, (struct held){ARCH_AT, UINT32_MAX}) || !w.known || w.n_points == POINTS_MAX)
+		return false;
+	w.n_points = sort_unique(points, w.n_points);
+	ranges = mem_new_array(w.n_points, sizeof(*ranges));
+	for (size_t i = 0; i < w.n_points; i++) {
+		const struct answer a = {.value = run_word(f, &w, points[i])};
+
+		if (!n || !same(&ranges[n - 1].a, &a))
+			ranges[n++] = (struct range){points[i], a};
+	}
+	root = emit_search(f, ranges, n);
+	if (root != places(f) - 1)
+		emit_jump(f, root);
+	f->entry[w.pc] = emit(f, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, w.at));
+	return true;
+}
+
+/* A number of its own, which no other range shares its instructions with. */
+static bool is_single(const struct arch_ranges *a, size_t n_arches, size_t k, size_t i)
+{
+	size_t users = 0;
+
+	for (size_t x = 0; x < n_arches; x++)
+		for (size_t y = 0; y < a[x].n; y++)
+			users += a[x].r[y].a.by_arguments && a[x].r[y].a.value == a[k].r[i].a.value;
+	return users == 1 && i + 1 < a[k].n && a[k].r[i + 1].from == a[k].r[i].from + 1;
+}
 
 static size_t emit_arch(struct fold *f, const struct arch_ranges *a)
 {
@@ -287,9 +424,11 @@ static void emit_all(struct fold *f, const struct arch_ranges *a)
 	AUTO_FREE bool *reached = mem_new_array(f->n_in, sizeof(*reached));
 	size_t next;
 
+	f->entry = mem_new_array(f->n_in, sizeof(*f->entry));
 	for (size_t k = 0; k <= f->n_arches; k++)
 		for (size_t i = 0; i < a[k].n; i++)
-			if (a[k].r[i].a.by_arguments)
+			if (a[k].r[i].a.by_arguments &&
+				!(is_single(a, f->n_arches + 1, k, i) && emit_word(f, &a[k].r[i], a[k].arch)))
 				mark(f, reached, a[k].r[i].a.value);
 	emit_arguments(f, reached);
 	next = emit_arch(f, &a[f->n_arches]);
@@ -321,7 +460,8 @@ static int rewrite(struct fold *f)
 
 	for (size_t k = 0; k <= f->n_arches && !r; k++) {
 		a[k].r = all + k * f->n_points;
-		r = find_ranges(f, k < f->n_arches ? f->arches[k] : other_arch(f), a[k].r, &a[k].n);
+		a[k].arch = k < f->n_arches ? f->arches[k] : other_arch(f);
+		r = find_ranges(f, a[k].arch, a[k].r, &a[k].n);
 	}
 	if (!r)
 		emit_all(f, a);

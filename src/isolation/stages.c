@@ -263,7 +263,7 @@ static int confine_bounding(struct start *s, struct err *e)
 {
 	if (iso_caps_check(caps_of(s), e) < 0)
 		return -e->code;
-	return iso_bounding_apply(caps_of(s), e);
+	return s->bounded ? 0 : iso_bounding_apply(caps_of(s), e);
 }
 
 static int confine_ids(struct start *s, struct err *e)
@@ -329,6 +329,7 @@ const struct stage iso_stages[] = {
 	{"scratch", STAGE_BUILD, root_scratch, "C: CAP_SYS_ADMIN, to mount"},
 	{"root", STAGE_BUILD, root_make, "C: CAP_SYS_ADMIN, to mount"},
 	{"mounts", STAGE_BUILD, root_mounts, "C: CAP_SYS_ADMIN, to mount"},
+	{"files", STAGE_BUILD, root_files, "C: CAP_SYS_ADMIN, to mount"},
 	{"devices", STAGE_BUILD, devices_make, "C: CAP_MKNOD where it has it; else nodes are bound"},
 	{"console", STAGE_BUILD, console_make, "C: CAP_SYS_ADMIN, to bind it"},
 	{"masks", STAGE_BUILD, root_masks, "C: CAP_SYS_ADMIN, to mount"},

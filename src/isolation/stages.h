@@ -71,6 +71,7 @@ struct start {
 	int devpts_fd;	  /* our devpts mount, or -1 */
 	int proc_mnt_fd;  /* our procfs on /proc, or -1 */
 	int pty_slave_fd; /* becomes the controlling terminal, or -1 */
+	bool bounded;	  /* the bounding set is what the program is to have */
 	bool filtered;	  /* the seccomp filter is in force */
 	char *exec_path;  /* the program, found and checked; owned */
 	const char *stage; /* that runs now, for errors and the trace */
@@ -127,6 +128,7 @@ int root_make(struct start *s, struct err *e);
 int root_mounts(struct start *s, struct err *e);
 /* The descriptor to mount p on, made when missing; owned. */
 int root_target(struct start *s, const struct mount_plan *p, bool dir, struct err *e);
+int root_files(struct start *s, struct err *e);
 int root_pivot(struct start *s, struct err *e);
 int root_masks(struct start *s, struct err *e);
 int root_read_only(struct start *s, struct err *e);

@@ -57,8 +57,6 @@ static void add_standard_mounts(const struct jail_def *def, struct spec *spec, b
 		"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", NULL};
 	static const char *const shm[] = {
 		"nosuid", "nodev", "noexec", "mode=1777", "size=64m", NULL};
-	static const char *const none[] = {
-		"nosuid", "nodev", "noexec", "ro", "mode=0555", "size=4k", NULL};
 	static const char *const sys[] = {"nosuid", "nodev", "noexec", "ro", NULL};
 
 	spec_add_mount(spec, "/proc", "proc", "proc", proc);
@@ -68,7 +66,7 @@ static void add_standard_mounts(const struct jail_def *def, struct spec *spec, b
 	if (def->sys == JAIL_SYS_RO && def->net == JAIL_NET_NONE)
 		spec_add_mount(spec, "/sys", "sysfs", "sysfs", sys);
 	else
-		spec_add_mount(spec, "/sys", "tmpfs", "tmpfs", none);
+		strv_add(&spec->linux.masked_paths, "/sys"); /* an empty folder, and no mount for it */
 }
 
 /* What sysfs tells of the host that is none of a jail's business. */
@@ -119,56 +117,30 @@ static void add_tmpfs(const struct jail_tmpfs *t, struct spec *spec)
 	spec_add_mount(spec, t->destination, "tmpfs", "tmpfs", options);
 }
 
-static int write_generated(int dir, const char *name, const char *text, struct err *e)
-{
-	AUTO_FD int fd =
-		openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
-
-	if (!r && fchmod(fd, 0644) < 0)
-		r = -errno;
-	return r < 0 ? err_set(e, -r, "cannot write '%s' for the jail: %s", name,
-			       strerrordesc_np(-r))
-		     : 0;
-}
-
 /*
- * /etc/hosts and /etc/hostname are bound read-only from files that we make: never written
- * through a path of the root's, and nothing inside can grow them.  Roots without /etc get none.
+ * /etc/hosts and /etc/hostname are read-only files that the engine makes: never written through
+ * a path of the root's, and nothing inside can grow them.  Roots without /etc get none.
  */
-static int add_generated(const struct jail_env *env, const char *hostname, const char *run_path,
-	const char *root, struct spec *spec, struct err *e)
+static int add_generated(const struct jail_env *env, const char *hostname, struct composed *c, struct err *e)
 {
-	static const char *const options[] = {"bind", "ro", "nosuid", "nodev", "noexec", NULL};
-	AUTO_FREE char *hosts =
-		str_fmt("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", hostname);
-	AUTO_FREE char *line = str_fmt("%s\n", hostname);
-	const struct {
-		const char *name, *destination, *text;
-	} files[] = {{"hosts", "/etc/hosts", hosts}, {"hostname", "/etc/hostname", line}};
-	AUTO_FD int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO_FD int etc =
-		root_fd < 0 ? -1 : path_try(root_fd, "etc", O_PATH | O_DIRECTORY, PATH_IN_ROOT);
-	AUTO_FD int dir = -1;
+	static const char *const destinations[COMPOSED_FILES] = {"/etc/hosts", "/etc/hostname"};
+	AUTO_FD int root_fd = open(c->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int etc = root_fd < 0 ? -1 : path_try(root_fd, "etc", O_PATH | O_DIRECTORY, PATH_IN_ROOT);
 
 	if (root_fd < 0)
-		return err_sys(e, "cannot use '%s' as the root", root);
+		return err_sys(e, "cannot use '%s' as the root", c->root);
 	if (etc < 0)
 		return 0;
-	dir = open(run_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_sys(e, "cannot open '%s'", run_path);
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		AUTO_FREE char *source = str_fmt("%s/%s", run_path, files[i].name);
-		AUTO_FD int there = path_try(root_fd, files[i].destination, O_PATH, PATH_IN_ROOT);
+	c->texts[0] = str_fmt("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", hostname);
+	c->texts[1] = str_fmt("%s\n", hostname);
+	for (size_t i = 0; i < COMPOSED_FILES; i++) {
+		AUTO_FD int there = path_try(root_fd, destinations[i], O_PATH, PATH_IN_ROOT);
 
 		/* A plain user cannot make a mount point in a folder of somebody else's. */
-		if (there < 0 && !env->root)
-			continue;
-		if (write_generated(dir, files[i].name, files[i].text, e) < 0)
-			return -e->code;
-		spec_add_mount(spec, files[i].destination, "bind", source, options);
+		if (there >= 0 || env->root)
+			c->files[c->opts.n_files++] = (struct iso_file){destinations[i], c->texts[i]};
 	}
+	c->opts.files = c->files;
 	return 0;
 }
 
@@ -543,7 +515,7 @@ static int make_mounts(const struct jail_env *env, const struct jail_def *def, c
 	if (def->root.kind == JAIL_ROOT_HOST &&
 		compose_host_root(env, def, run_path, &c->spec, &c->root, e) < 0)
 		return -e->code;
-	if (add_generated(env, hostname, run_path, c->root, &c->spec, e) < 0)
+	if (add_generated(env, hostname, c, e) < 0)
 		return -e->code;
 	for (size_t i = 0; i < def->n_tmpfs; i++)
 		add_tmpfs(&def->tmpfs[i], &c->spec);
@@ -627,6 +599,8 @@ void composed_release(struct composed *c)
 	if (c->has_filter)
 		iso_filter_release(&c->filter);
 	strv_release(&c->overlay.lower);
+	for (size_t i = 0; i < COMPOSED_FILES; i++)
+		free(c->texts[i]);
 	free(c->root);
 	free(c->layer);
 	*c = (struct composed){0};

@@ -14,6 +14,8 @@
 #include "jail/jail.h"
 #include "spec/spec.h"
 
+enum { COMPOSED_FILES = 2 };
+
 struct composed {
 	struct spec spec;
 	struct spec_resources *resources; /* = spec.linux.resources */
@@ -22,6 +24,8 @@ struct composed {
 	struct iso_overlay overlay;
 	struct iso_opts opts; /* points into this struct: do not move it */
 	char *root, *layer; /* owned; what opts points to */
+	char *texts[COMPOSED_FILES]; /* owned */
+	struct iso_file files[COMPOSED_FILES];
 };
 
 /* run_path: the jail's folder of running state, which holds generated files.  layer_path: the

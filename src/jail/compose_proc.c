@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -33,8 +34,19 @@ struct entry { /* linux_dirent64, getdents64(2) */
 	char name[];
 };
 
+/*
+ * procfs belongs to the host's root, who is nobody in a jail: what only its owner may look into
+ * is out of reach without a mount over it.
+ */
+static bool owner_only(int proc, const char *name)
+{
+	struct stat st;
+
+	return !fstatat(proc, name, &st, AT_SYMLINK_NOFOLLOW) && !st.st_uid && !(st.st_mode & 077);
+}
+
 /* False at the first process. */
-static bool add_masks(struct spec *spec, const char *buf, ssize_t n)
+static bool add_masks(struct spec *spec, int proc, const char *buf, ssize_t n)
 {
 	for (ssize_t at = 0; at < n;) {
 		const struct entry *d = (const void *)(buf + at);
@@ -42,7 +54,7 @@ static bool add_masks(struct spec *spec, const char *buf, ssize_t n)
 		at += d->reclen;
 		if (d->name[0] >= '0' && d->name[0] <= '9')
 			return false;
-		if (d->name[0] != '.' && !is_shown(d->name))
+		if (d->name[0] != '.' && !is_shown(d->name) && !owner_only(proc, d->name))
 			strv_addf(&spec->linux.masked_paths, "/proc/%s", d->name);
 	}
 	return true;
@@ -51,7 +63,7 @@ static bool add_masks(struct spec *spec, const char *buf, ssize_t n)
 int compose_proc(struct spec *spec, struct err *e)
 {
 	AUTO_FD int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char buf[2048] __attribute__((aligned(8)));
+	char buf[1536] __attribute__((aligned(8)));
 	ssize_t n;
 
 	if (fd < 0)
@@ -60,7 +72,7 @@ int compose_proc(struct spec *spec, struct err *e)
 		return -e->code;
 	do
 		n = syscall(SYS_getdents64, fd, buf, sizeof(buf));
-	while (n > 0 && add_masks(spec, buf, n));
+	while (n > 0 && add_masks(spec, fd, buf, n));
 	if (n < 0)
 		return err_sys(e, "cannot list '/proc'");
 	strv_add(&spec->linux.readonly_paths, "/proc/sys");

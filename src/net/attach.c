@@ -353,8 +353,6 @@ static int attach_macvlan(const struct plan *p, int netns_fd, struct err *e)
 	const struct net_link *l = p->link;
 	struct rt_info parent;
 
-	if (l->rate_in || l->rate_out)
-		return err_set(e, EOPNOTSUPP, "rates cannot be limited in network mode 'macvlan'");
 	if (nl_open(&route, NETLINK_ROUTE, -1, e) < 0 || find_parent(&route, l, &parent, e) < 0)
 		return -e->code;
 	rt_link_new(&b, &(struct rt_link){.kind = RT_MACVLAN,
@@ -391,9 +389,6 @@ static int attach_interface(const struct plan *p, int netns_fd, struct err *e)
 	const struct net_link *l = p->link;
 	struct rt_info info;
 
-	if (l->rate_in || l->rate_out)
-		return err_set(
-			e, EOPNOTSUPP, "rates cannot be limited in network mode 'interface'");
 	if (nl_open(&route, NETLINK_ROUTE, -1, e) < 0 || find_parent(&route, l, &info, e) < 0)
 		return -e->code;
 	/* A link is renamed only when it is down. */
@@ -528,7 +523,7 @@ int net_update(const struct net_link *was, const struct net_link *now, int netns
 	struct plan from, to;
 	int r;
 
-	if (plan_read(was, &from, e) < 0 || plan_read(now, &to, e) < 0)
+	if (plan_check(now, e) < 0 || plan_read(was, &from, e) < 0 || plan_read(now, &to, e) < 0)
 		return -e->code;
 	if (now->mode != NET_NAT)
 		return err_set(e, EOPNOTSUPP,

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/netfilter/nfnetlink.h>
@@ -30,11 +33,13 @@ enum {
 	OPEN_MS_MIN = 5 * 1000, /* an allowed address stays open at least so long */
 	OPEN_MS_MAX = 24 * 3600 * 1000,
 	OPEN_GRACE_MS = 5 * 1000, /* between the answer and the connection */
+	STREAMS_MAX = 16, /* connections being served, each by a child */
+	STREAM_S = 5, /* for each step of one */
 	QUERIES_AT_ONCE = 64, /* from one socket, before the others get their turn */
 };
 
 struct door { /* a socket on a network's gateway */
-	int fd;
+	int fd, stream_fd; /* datagrams, connections */
 	uint32_t network_id;
 	struct net_addr gateway;
 };
@@ -55,6 +60,7 @@ struct helper {
 		char name[DNS_NAME_BYTES];
 	} names[NAMES_KEPT];
 	size_t next_name;
+	int streams; /* children */
 };
 
 /* --- what the manager keeps in the directory --- */
@@ -123,26 +129,28 @@ static void forget_records(struct helper *h)
 
 /* --- the sockets on the gateways --- */
 
-static int open_door(const struct net_addr *a, int *ret, struct err *e)
+/* A socket of that type on port 53 of the address. */
+static int listen_at(const struct net_addr *a, int type, struct err *e)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(53)};
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
 	bool v4 = a->family == AF_INET;
-	AUTO_FD int fd = socket(a->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO_FD int fd = socket(a->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	char text[NET_ADDR_TEXT_BYTES];
 	int on = 1;
 
 	memcpy(&in.sin_addr, a->bytes, sizeof(in.sin_addr));
 	memcpy(&in6.sin6_addr, a->bytes, sizeof(in6.sin6_addr));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	/* The address comes with the network's first jail: it need not be there yet. */
+	setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND, &on,
+		sizeof(on));
 	if (fd < 0 ||
-		setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND,
-			&on, sizeof(on)) < 0 ||
 		bind(fd, v4 ? (struct sockaddr *)&in : (struct sockaddr *)&in6,
-			v4 ? sizeof(in) : sizeof(in6)) < 0)
+			v4 ? sizeof(in) : sizeof(in6)) < 0 ||
+		(type == SOCK_STREAM && listen(fd, STREAMS_MAX) < 0))
 		return err_sys(e, "cannot listen on '%s' port 53", net_addr_print(a, text));
-	*ret = fd_take(&fd);
-	return 0;
+	return fd_take(&fd);
 }
 
 static struct door *find_door(struct helper *h, const struct net_addr *gateway)
@@ -159,7 +167,7 @@ static void keep_door(struct helper *h, const char *subnet_text, uint32_t id)
 	struct net_addr subnet, gateway;
 	struct err ignored = {0};
 	struct door *door;
-	int fd = -EBADF;
+	AUTO_FD int fd = -EBADF, stream_fd = -EBADF;
 
 	if (!subnet_text || net_addr_parse(subnet_text, &subnet, &ignored) < 0)
 		return;
@@ -169,10 +177,15 @@ static void keep_door(struct helper *h, const char *subnet_text, uint32_t id)
 		door->network_id = id;
 		return;
 	}
-	if (open_door(&gateway, &fd, &ignored) < 0)
+	fd = listen_at(&gateway, SOCK_DGRAM, &ignored);
+	stream_fd = listen_at(&gateway, SOCK_STREAM, &ignored);
+	if (fd < 0 || stream_fd < 0)
 		return;
 	h->doors = mem_grow(h->doors, &h->cap_doors, h->n_doors + 1, sizeof(*h->doors));
-	h->doors[h->n_doors++] = (struct door){.fd = fd, .network_id = id, .gateway = gateway};
+	h->doors[h->n_doors++] = (struct door){.fd = fd_take(&fd),
+		.stream_fd = fd_take(&stream_fd),
+		.network_id = id,
+		.gateway = gateway};
 }
 
 /* Questions under way lose their way back with the socket that they came in by. */
@@ -184,6 +197,7 @@ static void close_door(struct helper *h, size_t i)
 			fd_close(&h->upstream.asked[k].fd);
 	}
 	fd_close(&h->doors[i].fd);
+	fd_close(&h->doors[i].stream_fd);
 	h->doors[i] = h->doors[--h->n_doors];
 }
 
@@ -311,43 +325,51 @@ static void reply(const struct inquiry *in, enum dns_code code, const struct net
 			(const struct sockaddr *)&in->from, in->from_bytes);
 }
 
-static void reply_with_jail(const struct inquiry *in, const struct net_link *l)
-{
-	const char *text = in->q.type == DNS_A      ? l->addr4
-			   : in->q.type == DNS_AAAA ? l->addr6
-						    : NULL;
-	struct net_addr a;
-	struct err ignored = {0};
+enum { FORWARD = -1 };
 
-	/* It exists, but has no such address: an empty answer, not a missing name. */
-	reply(in, DNS_OK, text && net_addr_parse(text, &a, &ignored) >= 0 ? &a : NULL);
+/*
+ * What to say to from: a code, with the address in *ret_addr when there is one, or FORWARD.  A
+ * jail without an address of the family asked for has an empty answer, not a missing name.
+ */
+static int decide(struct helper *h, const struct door *door, const struct net_addr *from,
+	const struct dns_question *q, struct net_addr *ret_addr)
+{
+	const struct net_link *asker = link_of_address(h, from), *named;
+	const char *text;
+	struct err ignored = {0};
+	bool ours;
+
+	*ret_addr = (struct net_addr){0};
+	if (asker && asker->network_id != door->network_id)
+		return DNS_REFUSED;
+	named = link_of_name(h, q->name, asker, &ours);
+	if (named) {
+		text = q->type == DNS_A ? named->addr4 : q->type == DNS_AAAA ? named->addr6 : NULL;
+		if (text)
+			net_addr_parse(text, ret_addr, &ignored);
+		return DNS_OK;
+	}
+	if (ours)
+		return DNS_NO_SUCH_NAME;
+	if (asker && asker->internal)
+		return DNS_REFUSED;
+	if (asker && !may_look_up(asker, q->name)) {
+		refusal_write_name(h->dir, asker->owner, q->name, &ignored);
+		return DNS_REFUSED;
+	}
+	return FORWARD;
 }
 
 static void answer(struct helper *h, const struct inquiry *in)
 {
-	struct net_addr from = source_of(&in->from);
-	const struct net_link *asker = link_of_address(h, &from), *named;
-	struct err ignored = {0};
-	bool ours;
+	struct net_addr from = source_of(&in->from), addr;
+	int code = decide(h, in->door, &from, &in->q, &addr);
 
-	if (asker && asker->network_id != in->door->network_id) {
-		reply(in, DNS_REFUSED, NULL);
-		return;
-	}
-	named = link_of_name(h, in->q.name, asker, &ours);
-	if (named) {
-		reply_with_jail(in, named);
-	} else if (ours) {
-		reply(in, DNS_NO_SUCH_NAME, NULL);
-	} else if (asker && asker->internal) {
-		reply(in, DNS_REFUSED, NULL);
-	} else if (asker && !may_look_up(asker, in->q.name)) {
-		refusal_write_name(h->dir, asker->owner, in->q.name, &ignored);
-		reply(in, DNS_REFUSED, NULL);
-	} else if (upstream_ask(&h->upstream, in->query, in->n, &in->q, in->door->fd, &in->from,
-			   in->from_bytes) < 0) {
+	if (code != FORWARD)
+		reply(in, (enum dns_code)code, addr.family ? &addr : NULL);
+	else if (upstream_ask(&h->upstream, in->query, in->n, &in->q, in->door->fd, &in->from,
+			 in->from_bytes) < 0)
 		reply(in, DNS_SERVER_FAILURE, NULL);
-	}
 }
 
 static void serve_door(struct helper *h, const struct door *door)
@@ -438,6 +460,114 @@ static void take_answer(struct helper *h, struct upstream_question *asked)
 	if (l && l->egress_only)
 		open_addresses(h, l, asked->q.name, found, (size_t)count);
 	upstream_answer(asked, p, (size_t)n);
+}
+
+/* --- questions by TCP (RFC 7766): rare, and each served by a child that may simply wait --- */
+
+static void set_patience(int fd)
+{
+	struct timeval tv = {.tv_sec = STREAM_S};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+/* A message behind its length; returns its size or -EPROTO. */
+static ssize_t read_message(int fd, uint8_t *p, size_t max)
+{
+	uint8_t size[2];
+	size_t n;
+
+	if (fd_read_full(fd, size, 2) != 2)
+		return -EPROTO;
+	n = (size_t)size[0] << 8 | size[1];
+	return n > max || fd_read_full(fd, p, n) != (ssize_t)n ? -EPROTO : (ssize_t)n;
+}
+
+static int write_message(int fd, const uint8_t *p, size_t n)
+{
+	uint8_t size[2] = {(uint8_t)(n >> 8), (uint8_t)n};
+
+	/* In one segment, as clients like it. */
+	return send(fd, size, 2, MSG_MORE | MSG_NOSIGNAL) != 2 ? -EPROTO : fd_write_full(fd, p, n);
+}
+
+/* Asks one server after the other; the size of the answer, which belongs to q, or -ETIMEDOUT. */
+static ssize_t ask_by_stream(const struct helper *h, const uint8_t *query, size_t n,
+	const struct dns_question *q, uint8_t *p, size_t max)
+{
+	struct dns_address found[DNS_ADDRESSES_MAX];
+
+	for (size_t i = 0; i < h->upstream.n_servers; i++) {
+		AUTO_FD int fd = upstream_connect(&h->upstream.servers[i], STREAM_S);
+		ssize_t got =
+			fd < 0 || write_message(fd, query, n) < 0 ? -1 : read_message(fd, p, max);
+
+		if (got >= 0 && dns_answer_read(p, (size_t)got, q, found, DNS_ADDRESSES_MAX) >= 0)
+			return got;
+	}
+	return -ETIMEDOUT;
+}
+
+/* In the child: its copy of the records is as old as the question. */
+static void answer_stream(
+	struct helper *h, const struct door *door, int fd, const struct net_addr *from)
+{
+	AUTO_FREE uint8_t *p = mem_new(UINT16_MAX);
+	const struct net_link *l = link_of_address(h, from);
+	struct dns_address found[DNS_ADDRESSES_MAX];
+	uint8_t query[UPSTREAM_QUERY_BYTES];
+	struct dns_question q = {0};
+	struct net_addr addr;
+	ssize_t n = read_message(fd, query, sizeof(query)), got = -1;
+	int code;
+
+	if (n < 0 || dns_question_read(query, (size_t)n, &q) < 0)
+		return;
+	code = decide(h, door, from, &q, &addr);
+	if (code == FORWARD) {
+		got = ask_by_stream(h, query, (size_t)n, &q, p, UINT16_MAX);
+		code = DNS_SERVER_FAILURE;
+	}
+	if (got < 0)
+		got = (ssize_t)dns_reply_write(p, UINT16_MAX, query, &q, (enum dns_code)code, &addr,
+			addr.family != 0, LOCAL_TTL_S);
+	else if (l && l->egress_only)
+		open_addresses(h, l, q.name, found,
+			(size_t)dns_answer_read(p, (size_t)got, &q, found, DNS_ADDRESSES_MAX));
+	write_message(fd, p, (size_t)got);
+}
+
+static void serve_stream(struct helper *h, const struct door *door)
+{
+	struct sockaddr_storage ss;
+	socklen_t size = sizeof(ss);
+	AUTO_FD int fd = accept4(door->stream_fd, (struct sockaddr *)&ss, &size, SOCK_CLOEXEC);
+	struct net_addr from;
+	struct err ignored = {0};
+	pid_t pid;
+
+	if (fd < 0 || h->streams >= STREAMS_MAX)
+		return;
+	from = source_of(&ss);
+	pid = proc_clone(0, -1, NULL);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		alarm(4 * STREAM_S);
+		set_patience(fd);
+		/* A socket of its own: answers to two that share one would be mixed up. */
+		nl_close(&h->nft);
+		if (nl_open(&h->nft, NETLINK_NETFILTER, -1, &ignored) >= 0)
+			answer_stream(h, door, fd, &from);
+		_exit(0);
+	}
+	h->streams += pid > 0;
+}
+
+static void reap_streams(struct helper *h)
+{
+	while (h->streams && waitpid(-1, NULL, WNOHANG) > 0)
+		h->streams--;
 }
 
 static void give_up_late(struct helper *h)
@@ -550,6 +680,8 @@ static size_t fill_poll(const struct helper *h, int stop_fd, struct pollfd *fds)
 	fds[n++] = (struct pollfd){.fd = mnl_socket_get_fd(h->events.socket), .events = POLLIN};
 	for (size_t i = 0; i < h->n_doors; i++)
 		fds[n++] = (struct pollfd){.fd = h->doors[i].fd, .events = POLLIN};
+	for (size_t i = 0; i < h->n_doors; i++)
+		fds[n++] = (struct pollfd){.fd = h->doors[i].stream_fd, .events = POLLIN};
 	for (size_t i = 0; i < UPSTREAM_PENDING_MAX; i++)
 		fds[n++] = (struct pollfd){.fd = h->upstream.asked[i].fd, .events = POLLIN};
 	return n;
@@ -571,16 +703,19 @@ static void serve_round(struct helper *h, const struct pollfd *fds)
 {
 	size_t doors = h->n_doors;
 
+	reap_streams(h);
 	if (fds[2].revents)
 		nl_events(&h->log, take_refusal, h);
 	for (size_t i = 0; i < UPSTREAM_PENDING_MAX; i++) {
-		if (fds[FIXED_FDS + doors + i].revents &&
-			h->upstream.asked[i].fd == fds[FIXED_FDS + doors + i].fd)
+		if (fds[FIXED_FDS + 2 * doors + i].revents &&
+			h->upstream.asked[i].fd == fds[FIXED_FDS + 2 * doors + i].fd)
 			take_answer(h, &h->upstream.asked[i]);
 	}
 	for (size_t i = 0; i < doors; i++) {
 		if (fds[FIXED_FDS + i].revents)
 			serve_door(h, &h->doors[i]);
+		if (fds[FIXED_FDS + doors + i].revents)
+			serve_stream(h, &h->doors[i]);
 	}
 	if (fds[3].revents)
 		look_after_table(h);
@@ -592,8 +727,8 @@ static void serve_round(struct helper *h, const struct pollfd *fds)
 static int loop(struct helper *h, int stop_fd, struct err *e)
 {
 	for (;;) {
-		AUTO_FREE struct pollfd *fds =
-			mem_new_array(FIXED_FDS + h->n_doors + UPSTREAM_PENDING_MAX, sizeof(*fds));
+		AUTO_FREE struct pollfd *fds = mem_new_array(
+			FIXED_FDS + 2 * h->n_doors + UPSTREAM_PENDING_MAX, sizeof(*fds));
 		int r = poll(fds, fill_poll(h, stop_fd, fds), next_timeout_ms(h));
 
 		if (r < 0 && errno != EINTR)
@@ -611,7 +746,7 @@ static void helper_free(struct helper *h)
 	forget_records(h);
 	upstream_release(&h->upstream);
 	for (size_t i = 0; i < h->n_doors; i++)
-		fd_close(&h->doors[i].fd);
+		fd_close(&h->doors[i].fd), fd_close(&h->doors[i].stream_fd);
 	fd_close(&h->inotify);
 	nl_close(&h->nft);
 	nl_close(&h->log);

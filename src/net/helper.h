@@ -11,11 +11,11 @@
  *	refused.jsonl		written by the helper: one line for each refusal, see refusals.h
  *	lock			held while a helper runs
  *
- * The resolver answers on each network's gateway, port 53, UDP.  A jail gets the jails of its own
- * network by NAME or NAME.jail, the host those of all networks.  All else is forwarded to the
- * host's servers, unless the network is internal, or the jail has an egress policy that does
- * not allow the name.  Addresses that an allowed name has are open to the jail for as long as the
- * answer says; private ones among them are not (a name's owner must not open the LAN).
+ * The resolver answers on each network's gateway, port 53, UDP and TCP.  A jail gets the jails of
+ *its own network by NAME or NAME.jail, the host those of all networks.  All else is forwarded to
+ *the host's servers, unless the network is internal, or the jail has an egress policy that does not
+ *allow the name.  Addresses that an allowed name has are open to the jail for as long as the answer
+ *says; private ones among them are not (a name's owner must not open the LAN).
  */
 #ifndef JAIL_NET_HELPER_H
 #define JAIL_NET_HELPER_H

@@ -67,7 +67,12 @@ struct net_port {
 	bool inner_loopback; /* the service inside listens on 127.0.0.1 only */
 };
 
-/* One line of an egress policy; the first that matches decides, and nothing matching refuses. */
+/*
+ * One line of an egress policy.  Lines with addresses are judged in order, the first that matches
+ * decides; then those with names (so a refused network stays refused, whatever a name means);
+ * what nothing matches is refused.  "*" is every address of the internet, private ones only with
+ * allow_lan.
+ */
 struct net_egress {
 	char *to; /* "10.0.0.0/8", "2001:db8::/32", "example.org", "*.example.org", "*" */
 	uint32_t port_min; /* 0: any port and protocol */

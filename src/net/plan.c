@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "net/pool.h"
 #include "net/rt.h"
+#include "net/table.h"
 
 const char *const net_mode_names[] = {
 	"none", "nat", "bridge", "macvlan", "host", "jail", "interface", NULL};
@@ -429,13 +430,32 @@ static int plan_nat(struct net_link *l, const struct net_network *n, int pool_fd
 	return 0;
 }
 
+int plan_check(const struct net_link *l, struct err *e)
+{
+	const char *mode = net_mode_names[l->mode];
+	bool host_end = l->mode == NET_NAT || l->mode == NET_BRIDGE;
+
+	if (l->mode != NET_NAT && (l->n_ports || l->n_host_ports))
+		return err_set(e, EOPNOTSUPP,
+			"ports cannot be published in network mode '%s'; use 'nat'", mode);
+	if (l->mode != NET_NAT && l->mode != NET_NONE && l->egress_only)
+		return err_set(e, EOPNOTSUPP,
+			"egress rules cannot be held in network mode '%s'; use 'nat'", mode);
+	if (l->n_egress && !l->egress_only)
+		return err_set(
+			e, EINVAL, "egress rules without refusing the rest would allow everything");
+	if (!host_end && (l->rate_in || l->rate_out))
+		return err_set(e, EOPNOTSUPP, "rates cannot be limited in network mode '%s'", mode);
+	return 0;
+}
+
 int net_plan(struct net_link *l, const struct net_network *network, int pool_fd, struct err *e)
 {
 	uint8_t mac[NET_MAC_BYTES];
 	bool needs_parent =
 		l->mode == NET_BRIDGE || l->mode == NET_MACVLAN || l->mode == NET_INTERFACE;
 
-	if (l->mac && net_mac_parse(l->mac, mac, e) < 0)
+	if (plan_check(l, e) < 0 || (l->mac && net_mac_parse(l->mac, mac, e) < 0))
 		return -e->code;
 	if (l->jail_if &&
 		(!*l->jail_if || strlen(l->jail_if) >= IFNAMSIZ || strpbrk(l->jail_if, "/: \t\n%")))

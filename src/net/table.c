@@ -520,15 +520,41 @@ static size_t match_network(struct nft_op *ops, const struct net_addr *a)
 	return 5;
 }
 
-static void add_egress_rule(struct nl_batch *b, const char *chain, const struct net_egress *rule)
+/* Everywhere means the internet: private addresses are opened by allow_lan or by their network. */
+static void add_everywhere(struct nl_batch *b, const char *chain, const struct net_egress *rule)
+{
+	static const struct rule public[] = {
+		RULE("", IP, NFT_IP_DADDR(0), NFT_NOT_IN(0, "lan4")),
+		RULE("", IP6, NFT_IP6_DADDR(0), NFT_NOT_IN(0, "lan6")),
+	};
+	static const struct nft_op accept = ACCEPT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(public); i++) {
+		struct nft_op ops[RULE_OPS];
+		size_t n = public[i].n;
+
+		memcpy(ops, public[i].ops, sizeof(ops));
+		n += match_ports(ops + n, rule);
+		ops[n++] = accept;
+		nft_rule_add(b, TABLE_NAME, chain, ops, n);
+	}
+}
+
+static void add_egress_rule(struct nl_batch *b, const struct net_link *l, const char *chain,
+	const struct net_egress *rule)
 {
 	const struct nft_op accept[] = {ACCEPT}, refuse[] = {NFT_GO("refuse")};
+	bool everywhere = str_eq(rule->to, "*");
 	struct nft_op ops[RULE_OPS];
 	struct net_addr a;
 	struct err ignored = {0};
 	size_t n = 0;
 
-	if (!str_eq(rule->to, "*")) {
+	if (everywhere && !rule->refuse && !l->allow_lan) {
+		add_everywhere(b, chain, rule);
+		return;
+	}
+	if (!everywhere) {
 		/* A name: its addresses come and go in the sets of names. */
 		if (net_addr_parse(rule->to, &a, &ignored) < 0)
 			return;
@@ -558,7 +584,7 @@ static void add_egress_chain(struct nl_batch *b, const struct plan *p)
 	nft_chain_new(b, TABLE_NAME, &(struct nft_chain){.name = chain});
 	nft_chain_flush(b, TABLE_NAME, chain);
 	for (size_t i = 0; i < p->link->n_egress; i++)
-		add_egress_rule(b, chain, &p->link->egress[i]);
+		add_egress_rule(b, p->link, chain, &p->link->egress[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		nft_rule_add(b, TABLE_NAME, chain, names[i].ops, names[i].n);
 	nft_rule_add(b, TABLE_NAME, chain, refuse, 1);

@@ -30,6 +30,10 @@ struct plan {
 };
 int plan_read(const struct net_link *l, struct plan *ret, struct err *e) __attribute__((nonnull));
 
+/* Whether the link's mode can hold what is asked of it: nothing asked for is left out in silence.
+ */
+int plan_check(const struct net_link *l, struct err *e) __attribute__((nonnull));
+
 /* The whole layout, without any jail's elements. */
 void table_make(struct nl_batch *b) __attribute__((nonnull));
 /*

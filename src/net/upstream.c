@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/random.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -77,6 +78,20 @@ static socklen_t server_address(const struct net_addr *a, struct sockaddr_storag
 	in6->sin6_port = htons(DNS_PORT);
 	memcpy(&in6->sin6_addr, a->bytes, 16);
 	return sizeof(*in6);
+}
+
+int upstream_connect(const struct net_addr *server, int patience_s)
+{
+	struct timeval tv = {.tv_sec = patience_s};
+	struct sockaddr_storage ss;
+	socklen_t n = server_address(server, &ss);
+	AUTO_FD int fd = socket(server->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0 ||
+		connect(fd, (struct sockaddr *)&ss, n) < 0)
+		return -errno;
+	return fd_take(&fd);
 }
 
 static int send_to(struct upstream_question *asked, const struct net_addr *server)

@@ -51,6 +51,8 @@ int upstream_ask(struct upstream *u, const uint8_t *query, size_t n, const struc
 	__attribute__((nonnull));
 /* Asks the next server; -ETIMEDOUT when there is none left. */
 int upstream_ask_next(struct upstream *u, struct upstream_question *asked) __attribute__((nonnull));
+/* A connection to a server, each of whose steps takes at most so long; owned, or -errno. */
+int upstream_connect(const struct net_addr *server, int patience_s) __attribute__((nonnull));
 /* Sends an answer (or a failure) to the client and forgets the question. */
 void upstream_answer(struct upstream_question *asked, uint8_t *p, size_t n)
 	__attribute__((nonnull));

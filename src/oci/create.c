@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -117,8 +118,6 @@ static int check_spec(const struct creation *cr, struct err *e)
 	if (!spec_ns(spec, SPEC_NS_MOUNT))
 		return err_set(
 			e, EINVAL, "linux.namespaces: a namespace of type 'mount' is required");
-	if (spec->linux.n_net_devices)
-		return err_set(e, EOPNOTSUPP, "linux.netDevices: moving devices is not supported");
 	for (size_t i = 0; s && i < s->n_syscalls; i++)
 		if (s->syscalls[i].action == SPEC_ACT_NOTIFY && !s->listener_path)
 			return err_set(e, EINVAL,
@@ -245,6 +244,34 @@ static int find_root(struct creation *cr, struct err *e)
 	return 0;
 }
 
+/*
+ * config.md "Linux Process": what cannot be granted is a warning and no failure.  A user
+ * namespace, new or joined, gives the whole set inside (user_namespaces(7)).
+ */
+void drop_capabilities_not_held(struct container *c, struct spec_capabilities *caps)
+{
+	uint64_t missing = 0;
+
+	if (!caps || spec_ns(&c->spec, SPEC_NS_USER))
+		return;
+	for (int i = 0; spec_capability_names[i]; i++) {
+		AUTO_FREE char *text = NULL;
+
+		if (!(caps->bounding >> i & 1) || prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
+			continue;
+		missing |= UINT64_C(1) << i;
+		text = str_fmt("process.capabilities: '%s' cannot be granted: this command does "
+			       "not have it",
+			spec_capability_names[i]);
+		strv_add(&c->o->warnings, text);
+	}
+	caps->bounding &= ~missing;
+	caps->effective &= ~missing;
+	caps->permitted &= ~missing;
+	caps->inheritable &= ~missing;
+	caps->ambient &= ~missing;
+}
+
 static int filter_cache(const struct oci *o)
 {
 	int fd = openat(o->root_fd, ".seccomp", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -280,6 +307,7 @@ static int prepare(struct creation *cr, const char *id, struct err *e)
 	c->rec.owner = geteuid();
 	strmap_copy(&c->rec.annotations, &c->spec.annotations);
 	make_sources_absolute(&c->spec, c->rec.bundle);
+	drop_capabilities_not_held(c, c->spec.process->capabilities);
 	bind_cgroups(&c->spec);
 	add_notify_socket(&c->spec);
 	allow_default_devices(c->spec.linux.resources);
@@ -297,6 +325,8 @@ static int on_runtime_hooks(void *ctx, pid_t pid, struct err *e)
 
 	cr->born = true;
 	container_set_process(&cr->c, pid);
+	if (net_devices_move(&cr->c.spec, pid, e) < 0)
+		return -e->code;
 	if (container_save(&cr->c, e) < 0 ||
 		run_hooks(&cr->c, SPEC_HOOK_PRESTART, OCI_CREATING, e) < 0)
 		return -e->code;

@@ -198,6 +198,10 @@ static int prepare(struct execution *ex, const struct oci_exec_opts *x, struct e
 		check_terminal(&ex->process, x, e) < 0 || filter_of(c, &ex->filter, e) < 0 ||
 		handed_fds(x->preserve_fds, &ex->process.env, &ex->fds, &ex->n_fds, e) < 0)
 		return -e->code;
+	/* NULL means the container's own set, which its configuration still names in full. */
+	if (!ex->process.capabilities && c->spec.process)
+		drop_capabilities_not_held(c, c->spec.process->capabilities);
+	drop_capabilities_not_held(c, ex->process.capabilities);
 	if (!c->rec.cgroup)
 		return 0;
 	if (x->cgroup && (strstr(x->cgroup, "..") || *x->cgroup == '\0'))

@@ -103,7 +103,8 @@ char *oci_features(void)
 			.seccomp.enabled = true,
 			.apparmor.enabled = true,
 			.selinux.enabled = true,
-			.idmap.enabled = true},
+			.idmap.enabled = true,
+			.net_devices.enabled = true},
 	};
 	char *text;
 

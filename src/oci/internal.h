@@ -83,8 +83,14 @@ char *state_for_hooks(const struct container *c, enum oci_status status, pid_t p
 /* The compiled seccomp profile of the container; untouched when it has none. */
 int filter_of(const struct container *c, struct iso_filter *ret, struct err *e);
 
+/* Takes from caps what the caller cannot give, with a warning for each. */
+void drop_capabilities_not_held(struct container *c, struct spec_capabilities *caps);
+
 /* criu.c: *ret is the pid of the restored first process, nobody's child */
 int criu_restore(struct container *c, const struct oci_criu_opts *x, pid_t *ret, struct err *e);
+
+/* netdev.c */
+int net_devices_move(const struct spec *spec, pid_t pid, struct err *e);
 
 /* hooks.c */
 int run_hooks(

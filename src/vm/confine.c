@@ -207,6 +207,16 @@ static int become_nobody(struct err *e)
 	return 0;
 }
 
+/* While there is the privilege to do it: nothing executed could gain any of them again. */
+static int empty_bounding_set(struct err *e)
+{
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+			return err_sys(
+				e, "cannot confine the monitor: cannot drop capability %d", cap);
+	return 0;
+}
+
 static int drop_capabilities(struct err *e)
 {
 	cap_t none = cap_init();
@@ -220,8 +230,8 @@ static int drop_capabilities(struct err *e)
 
 int vm_confine(struct err *e)
 {
-	if (own_namespaces(e) < 0 || empty_root(e) < 0 || become_nobody(e) < 0 ||
-		drop_capabilities(e) < 0)
+	if (own_namespaces(e) < 0 || empty_root(e) < 0 || empty_bounding_set(e) < 0 ||
+		become_nobody(e) < 0 || drop_capabilities(e) < 0)
 		return -e->code;
 	/* No core file, no debugger: the guest's memory is mapped here. */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

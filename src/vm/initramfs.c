@@ -18,31 +18,33 @@ enum { MODULE_BYTES_MAX = 16 << 20 };
 static const struct {
 	const char *name;
 	bool optional;
+	bool later; /* inserted when the agent has called: nothing before needs it */
 } modules[] = {
-	{"virtio_ring", false},
-	{"virtio", false},
-	{"virtio_mmio", false},
-	{"virtio_pci_legacy_dev", true}, /* for QEMU only: the agent leaves them out elsewhere */
-	{"virtio_pci_modern_dev", true},
-	{"virtio_pci", true},
-	{"virtio_blk", false},
-	{"rng-core", true},
-	{"virtio-rng", true},
-	{"vsock", false},
-	{"vmw_vsock_virtio_transport_common", false},
-	{"vmw_vsock_virtio_transport", false},
-	{"failover", false},
-	{"net_failover", false},
-	{"virtio_net", false},
-	{"virtio_balloon", true},
-	{"crc16", true},
-	{"crc32c_generic", true},
-	{"libcrc32c", true},
-	{"mbcache", true},
-	{"jbd2", true},
-	{"ext4", false},
-	{"erofs", false},
-	{"overlay", false},
+	{"virtio_ring"},
+	{"virtio"},
+	{"virtio_mmio"},
+	{"virtio_pci_legacy_dev",
+		.optional = true}, /* for QEMU only: the agent leaves them out elsewhere */
+	{"virtio_pci_modern_dev", .optional = true},
+	{"virtio_pci", .optional = true},
+	{"vsock"},
+	{"vmw_vsock_virtio_transport_common"},
+	{"vmw_vsock_virtio_transport"},
+	{"virtio_blk"},
+	{"crc16", .optional = true},
+	{"crc32c_generic", .optional = true},
+	{"libcrc32c", .optional = true},
+	{"mbcache", .optional = true},
+	{"jbd2", .optional = true},
+	{"ext4"},
+	{"erofs"},
+	{"overlay"},
+	{"failover", .later = true},
+	{"net_failover", .later = true},
+	{"virtio_net", .later = true},
+	{"rng-core", .optional = true, .later = true},
+	{"virtio-rng", .optional = true, .later = true},
+	{"virtio_balloon", .optional = true, .later = true},
 };
 
 struct found {
@@ -127,7 +129,7 @@ static int take_entry(
 
 static int add_modules(struct vm_kernel_files *k, const struct found *f, struct err *e)
 {
-	AUTO_BUF struct buf list = {0};
+	AUTO_BUF struct buf now = {0}, later = {0};
 
 	vm_cpio_add(&k->modules, "lib", S_IFDIR | 0755, 0, 0, NULL, 0);
 	vm_cpio_add(&k->modules, "lib/modules", S_IFDIR | 0755, 0, 0, NULL, 0);
@@ -143,9 +145,11 @@ static int add_modules(struct vm_kernel_files *k, const struct found *f, struct 
 				k->release, modules[i].name);
 		vm_cpio_add(
 			&k->modules, path, S_IFREG | 0644, 0, 0, f->module[i].p, f->module[i].n);
-		buf_addf(&list, "%s.ko\n", modules[i].name);
+		buf_addf(modules[i].later ? &later : &now, "%s.ko\n", modules[i].name);
 	}
-	vm_cpio_add(&k->modules, "modules", S_IFREG | 0644, 0, 0, list.p ? list.p : "", list.n);
+	vm_cpio_add(&k->modules, "modules", S_IFREG | 0644, 0, 0, now.p ? now.p : "", now.n);
+	vm_cpio_add(&k->modules, "modules.later", S_IFREG | 0644, 0, 0, later.p ? later.p : "",
+		later.n);
 	vm_cpio_end(&k->modules);
 	return 0;
 }

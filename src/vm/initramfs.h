@@ -18,7 +18,7 @@
 struct vm_kernel_files {
 	char *release; /* "6.1.0-56-cloud-amd64"; "unknown" for a bare kernel */
 	struct buf flat; /* ELF */
-	struct buf modules; /* cpio archive: /modules and /lib/modules; empty for a bare kernel */
+	struct buf modules; /* cpio archive: /modules, /modules.later, /lib/modules; empty for a bare kernel */
 };
 
 /*

@@ -1,5 +1,6 @@
 /* Starts and ends the monitor's process; runs in the runtime front, not in the monitor. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -108,10 +109,15 @@ exec_monitor(const struct vm_start *o, int listen_fd, int owner_fd)
 	static char *const no_environment[] = {NULL};
 	AUTO_STRV struct strv argv = {0};
 	int keep[4] = {listen_fd, owner_fd, o->serial_fd, o->tap_fd};
+	int null_fd;
 	sigset_t none;
 	struct err e;
 
 	build_argv(o, listen_fd, owner_fd, &argv);
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(null_fd, 0);
+	if (o->serial_fd != 1)
+		dup2(null_fd, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(keep); i++)
 		if (keep[i] >= 0)
 			fd_set_cloexec(keep[i], 0);

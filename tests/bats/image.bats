@@ -29,8 +29,8 @@ print(v[-1] if not isinstance(v[-1], list) else "\n".join(v[-1]))' "$1"
 
 # Nothing half-made: no layer but whole ones, nothing temporary, and the check passes.
 store_is_clean() {
+  image check || return 1 # as every command, it sweeps up behind the killed
   [ -z "$(ls -A "$S/tmp")" ] || { ls -lR "$S/tmp"; return 1; }
-  image check
 }
 
 @test "image: an OCI layout is imported, listed, inspected and removed" {
@@ -271,4 +271,58 @@ store_is_clean() {
   run image bootstrap plan9
   [[ "$output" == *"known are debian"* ]]
   store_is_clean
+}
+
+@test "image: killed while committing or removing, the store is whole and the next command completes" {
+  python3 "$FIXTURES" good "$W"
+  mkdir -p "$W/up/etc" && echo changed >"$W/up/etc/os-release" && mknod "$W/up/bin" c 0 0
+  killed=0
+  for call in openat write renameat unlinkat mkdirat flock; do
+    for n in 2 5 9 14; do
+      rm -rf "$S"
+      image import --quiet --name app:1 --tag v1 "$W/layout" >/dev/null
+      { timeout 60 strace -f -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$n \
+        "$JAIL_BUILD/jail-image" commit --store "$S" --sync now --base app:1 "$W/up" app:2; } >/dev/null 2>&1 || killed=$((killed + 1))
+      run image commit --replace --base app:1 "$W/up" app:2
+      [ "$status" -eq 0 ] || { echo "commit after $call $n: $output"; return 1; }
+      store_is_clean || { echo "commit, $call $n"; return 1; }
+      { timeout 60 strace -f -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$n \
+        "$JAIL_BUILD/jail-image" rm --store "$S" --sync now app:2; } >/dev/null 2>&1 || killed=$((killed + 1))
+      store_is_clean || { echo "rm, $call $n"; return 1; }
+      image inspect app:1 >/dev/null
+      image rm app:2 >/dev/null || true
+      image gc >/dev/null
+      [ "$(ls "$S/layers" | wc -l)" -eq 3 ] || { echo "gc, $call $n"; ls "$S/layers"; return 1; }
+    done
+  done
+  echo "$killed kills" >&3
+  [ "$killed" -ge 20 ]
+}
+
+@test "jail image: shows what the worker does, to people and to programs" {
+  export JAIL_STATE_DIR=$W/state JAIL_RUN_DIR=$W/run
+  python3 "$FIXTURES" good "$W"
+  run "$JAIL" image ls
+  [ "$status" -eq 0 ]
+  run "$JAIL" image import --name web:1 --tag v1 "$W/layout"
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"localhost/web:1"* && "$output" == *" done "* ]]
+  run "$JAIL" image -q import --name web:2 --tag v1 "$W/zstd"
+  [ "$output" = localhost/web:2 ]
+  run "$JAIL" image ls
+  [[ "${lines[0]}" == NAME*DIGEST*SIZE*LAYERS*AGE ]]
+  [[ "${lines[1]}" == localhost/web:1* && "${lines[2]}" == localhost/web:2* ]]
+  [ "$("$JAIL" image --format json ls | value name)" = localhost/web:2 ]
+  run "$JAIL" image import --name web:1 "$W/root.tar.gz"
+  [ "$status" -eq 125 ]
+  [[ "$output" == *"jail: the name 'localhost/web:1' stands for another image"* ]]
+  run "$JAIL" image rm web:1
+  [ "$status" -eq 0 ]
+  run "$JAIL" image frobnicate
+  [ "$status" -eq 125 ]
+  [[ "$output" == *"jail-image knows"* ]]
+  # On a terminal: one bar for each layer.
+  run script -qec "$JAIL image import --replace --name web:3 --tag v1 $W/layout" /dev/null
+  [[ "$output" == *"########"* ]]
 }

@@ -123,13 +123,22 @@ is() { [ "$(status_of "$1")" = "$2" ]; }
 @test "what cannot be executed says so in the words that engines look for" {
   bundle x1 "c['process']['args']=['/nonexistent']"
   run -1 oci create --bundle "$B" x1
-  [[ "${output,,}" == *"'/nonexistent': no such file or directory"* ]]
+  [[ "$output" == *"'/nonexistent': no such file or directory"* ]]
   bundle x1 "c['process']['args']=['nonexistent']"
   run -1 oci create --bundle "$B" x1
   [[ "$output" == *"'nonexistent': executable file not found in \$PATH"* ]]
   bundle x1 "c['process']['args']=['/etc']"
   run -1 oci create --bundle "$B" x1
-  [[ "${output,,}" == *"'/etc': permission denied"* ]]
+  [[ "$output" == *"'/etc': permission denied"* ]]
+}
+
+@test "a capability that cannot be granted is a warning" {
+  bundle cap1 "c['process']['args']=['sh','-c','while read -r k v; do [ \$k = CapBnd: ] && echo \$v; done </proc/self/status; true']" \
+    "c['process']['capabilities']={k:['CAP_KILL','CAP_SYS_RESOURCE','CAP_OF_2040'] for k in ('bounding','effective','permitted')}"
+  run --separate-stderr capsh --drop=cap_sys_resource -- -c "exec $W/bin/jail-oci --root $ROOT run --bundle $B cap1"
+  [ "$status" -eq 0 ]
+  [ "$output" = 0000000000000020 ]
+  [[ "$stderr" == *"warning"*"CAP_SYS_RESOURCE"* ]]
 }
 
 @test "a malformed configuration is one line naming the path, also in the JSON log" {
@@ -146,7 +155,7 @@ is() { [ "$(status_of "$1")" = "$2" ]; }
   [[ "$output" == *"not JSON at line 2, column 1"* ]]
   rm "$B/config.json"
   run -1 oci create --bundle "$B" m1
-  [[ "$output" == *"config.json"*"No such file"* ]]
+  [[ "$output" == *"config.json"*"no such file"* ]]
   bundle m1 "c['vm']={'kernel':{'path':'/k'}}"
   run -1 oci create --bundle "$B" m1
   [[ "$output" == *"vm: "* ]]
@@ -417,4 +426,42 @@ EOS
     wait "${pids[i]}" || status=$?
     [ "$status" -eq 6 ]
   done
+}
+
+@test "a plain user runs a container without help" {
+  plain="$T/plain"
+  mkdir -p "$plain/b/rootfs"
+  cp -a "$W/rootfs/." "$plain/b/rootfs/"
+  chmod 755 "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR" "$(dirname "$BATS_TEST_TMPDIR")"
+  cp "${JAIL_OCI:-$JAIL}" "$plain/jail-oci"
+  chown -R 4321:4321 "$plain"
+  as() { setpriv --reuid=4321 --regid=4321 --clear-groups env -i XDG_RUNTIME_DIR="$plain/run" PATH=/usr/bin:/bin "$@"; }
+  as mkdir -m 700 "$plain/run"
+  as sh -c "cd $plain/b && ../jail-oci spec --rootless"
+  python3 "$OCI_PY" edit "$plain/b/config.json" "c['process']['terminal']=False" \
+    "c['process']['args']=['sh','-c','id -u; cat /proc/self/uid_map; exit 4']"
+  chown 4321:4321 "$plain/b/config.json"
+  run as "$plain/jail-oci" run --bundle "$plain/b" u1
+  echo "$output"
+  [ "$status" -eq 4 ]
+  [ "${lines[0]}" = 0 ]
+  [ "$(echo ${lines[1]})" = "0 4321 1" ]
+  [ -d "$plain/run/jail/oci" ]
+  [ -z "$(as "$plain/jail-oci" list -q)" ]
+}
+
+@test "a network device moves in with its addresses" {
+  bundle d1 "c['linux']['netDevices']={'jt0':{'name':'eth7'},'jt1':{}}" \
+    "c['process']['args']=['sh','-c','ip -o addr; exit 3']" "c['process']['capabilities']={}"
+  ln -sf busybox "$B/rootfs/bin/ip"
+  # In a network of the test's own: the host's is not touched.
+  run unshare -n sh -c "ip link add jt0 type veth peer name jt1 && ip addr add 10.99.0.1/24 dev jt0 && ip addr add fd99::1/64 dev jt0 &&
+    $W/bin/jail-oci --root $ROOT run --bundle $B d1; echo rc=\$?; ip -o link"
+  echo "$output"
+  [[ "$output" == *"eth7 "*"inet 10.99.0.1/24"* ]]
+  [[ "$output" == *"eth7 "*"inet6 fd99::1/64"* ]]
+  [[ "$output" == *"rc=3"* ]]
+  run unshare -n "$W/bin/jail-oci" --root "$ROOT" run --bundle "$B" d1
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"linux.netDevices: there is no interface 'jt0'"* ]]
 }

@@ -112,6 +112,33 @@ guest() {
   [ "${#lines[@]}" -eq 100001 ]
 }
 
+@test "the monitor is confined, and goes when its owner is killed" {
+  GUEST_APPEND=loglevel=4 "$JAIL_BUILD/jail-test-guest" "$JAIL_BUILD/jail-vmm" "$OLD" build/vm/agent.cpio \
+    build/vm/root.ext4 ext4 256 1 sh -c 'echo up; sleep 300' </dev/null >"$BATS_TEST_TMPDIR/out" 2>/dev/null 3>&- &
+  owner=$!
+  for _ in $(seq 1200); do
+    if grep -q up "$BATS_TEST_TMPDIR/out"; then break; fi
+    sleep 0.1
+  done
+  monitor=$(pgrep -P "$owner" -x jail-vmm)
+  grep -q '^Uid:.65534.65534.65534.65534$' "/proc/$monitor/status"
+  grep -q '^CapEff:.0000000000000000$' "/proc/$monitor/status"
+  grep -q '^CapBnd:.0000000000000000$' "/proc/$monitor/status"
+  grep -q '^NoNewPrivs:.1$' "/proc/$monitor/status"
+  [ "$(grep -l '^Seccomp:.2$' /proc/"$monitor"/task/*/status | wc -l)" -eq "$(ls "/proc/$monitor/task" | wc -l)" ]
+  [ -z "$(ls -A "/proc/$monitor/root/")" ]
+  for ns in mnt net ipc uts cgroup; do
+    [ "$(readlink "/proc/$monitor/ns/$ns")" != "$(readlink "/proc/self/ns/$ns")" ]
+  done
+  kill -9 "$owner"
+  for _ in $(seq 300); do
+    [ -d "/proc/$monitor" ] || break
+    sleep 0.1
+  done
+  [ ! -d "/proc/$monitor" ]
+  rm -f "/tmp/guest.$owner"
+}
+
 @test "the monitor names what it cannot do" {
   run "$JAIL_BUILD/jail-vmm" --memory 64M
   [ "$status" -eq 125 ]

@@ -228,6 +228,11 @@ class Bench:
             if bench in self.results:
                 v = self.results[bench]
                 self.value(what, statistics.median(v[a]) / statistics.median(v[b]), most, "")
+                self.value(what + ", 10th percentiles", quantile(v[a], .1) / quantile(v[b], .1), most, "")
+        load = os.getloadavg()[0]
+        if load > os.cpu_count() / 2 + 1:
+            print("\nThe machine was busy (load average %.1f with %d processors): these are numbers of a busy machine." %
+                  (load, os.cpu_count()))
         print("\nratios of medians, and what is promised")
         for v in self.results.get("values", []):
             print("  %-40s %8.2f %-4s at most %.1f   %s" % (v["what"], v["is"], v["unit"], v["at_most"],

@@ -1,15 +1,20 @@
 #!/bin/sh
 # Unpacking an image: jail against the tools of others, and against tar with the same decompressor.
-#   tests/bench/image.sh [RUNS]
+#   [IMAGES="small large many"] tests/bench/image.sh [RUNS]
 # Prints one row per image and tool: median wall seconds, user+system seconds, peak memory in MiB.  Runs of all
 # tools are interleaved, so that a busy machine is unfair to none.
+#   TMPFS=1: on a tmpfs of its own, which leaves the disk and its other users out of it.
 set -eu
 cd "$(dirname "$0")/../.."
 J=${JAIL_BUILD:-$PWD/build/release}/jail-image
 runs=${1:-5}
 W=/var/tmp/jail-bench-$$ # podman takes no capitals in it
+if [ -n "${TMPFS:-}" ] && [ -z "${IN_TMPFS:-}" ]; then
+  IN_TMPFS=1 exec unshare -m "$0" "$@"
+fi
 mkdir -m 0700 "$W"
-trap 'chmod -R u+rwX "$W" 2>/dev/null; rm -rf "$W"' EXIT
+[ -z "${IN_TMPFS:-}" ] || mount -t tmpfs -o size=4G,mode=0700 tmpfs "$W"
+trap 'chmod -R u+rwX "$W" 2>/dev/null; umount "$W" 2>/dev/null; rm -rf "$W"' EXIT
 for tool in umoci igzip time tar python3; do
   command -v $tool >/dev/null || { echo "missing: $tool"; exit 1; }
 done
@@ -55,7 +60,7 @@ tools="jail umoci igzip_tar tar_xz"
 command -v skopeo >/dev/null && tools="$tools skopeo_umoci"
 command -v podman >/dev/null && tools="$tools podman"
 export W J
-for image in small large many; do
+for image in ${IMAGES:-small large many}; do
   $image
   layout $image
   for i in $(seq "$runs"); do
@@ -71,11 +76,11 @@ for image in small large many; do
   done
 done
 
-python3 - "$W" $tools <<'EOF'
+python3 - "$W" "${IMAGES:-small large many}" $tools <<'EOF'
 import statistics, sys
-W, tools = sys.argv[1], sys.argv[2:]
+W, tools = sys.argv[1], sys.argv[3:]
 print(f"{'image':6} {'tool':13} {'wall s':>8} {'cpu s':>8} {'MiB':>6}  wall against jail")
-for image in "small", "large", "many":
+for image in sys.argv[2].split():
     base = None
     for tool in tools:
         rows = [[float(x) for x in l.split()] for l in open(f"{W}/{image}.{tool}") if l[0].isdigit()]

@@ -13,25 +13,29 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "vm/balloon.h"
 #include "vm/blk.h"
 #include "vm/mmio.h"
+#include "vm/net.h"
 #include "vm/rng.h"
 #include "vm/vsock.h"
 
-enum { RINGS = 0x100000, RINGS_BYTES = 0x8000, DEVICES = 3, STEPS_MAX = 400 };
+enum { RINGS = 0x100000, RINGS_BYTES = 0x8000, DEVICES = 5, STEPS_MAX = 400 };
 
 static struct vm_memory mem;
 static struct loop loop;
 static struct vm_rng rng;
 static struct vm_blk blk;
 static struct vm_vsock vsock;
+static struct vm_net net;
+static struct vm_balloon balloon;
 static struct vm_device *devices[DEVICES];
 static int owner[2];
 
 static void once(void)
 {
 	struct err e;
-	int disk;
+	int disk, link[2];
 
 	if (devices[0])
 		return;
@@ -41,8 +45,16 @@ static void once(void)
 		ftruncate(disk, 64 * 512) < 0 || vm_rng_init(&rng, &mem, &loop, &e) < 0 ||
 		vm_blk_init(&blk, &(struct vm_blk_disk){.fd = disk, .id = "fuzz"}, &mem, &loop,
 			&e) < 0 ||
-		vm_vsock_init(&vsock, &(struct vm_vsock_ends){3, -1, owner[0]}, &mem, &loop, &e) < 0)
+		vm_vsock_init(&vsock, &(struct vm_vsock_ends){3, -1, owner[0]}, &mem, &loop, &e) <
+			0)
 		abort();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0 ||
+		vm_net_init(&net, &(struct vm_net_link){.fd = link[0], .mac = {2}}, &mem, &loop,
+			&e) < 0 ||
+		vm_balloon_init(&balloon, &mem, &loop, &e) < 0)
+		abort();
+	devices[3] = &net.dev;
+	devices[4] = &balloon.dev;
 	devices[0] = &rng.dev;
 	devices[1] = &blk.dev;
 	devices[2] = &vsock.dev;

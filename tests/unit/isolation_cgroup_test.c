@@ -118,6 +118,16 @@ static bool exists_anywhere(const char *path)
 	return any;
 }
 
+static enum iso_cgroup_mode host_mode(unsigned int *ctl)
+{
+	struct err e = {0};
+	enum iso_cgroup_mode mode = iso_cgroup_probe(ctl, &e);
+
+	if (mode == ISO_CGROUP_NONE)
+		printf("# %s\n", e.text);
+	return mode;
+}
+
 static void finish(struct iso_cgroup *cg)
 {
 	struct err e = {0};
@@ -670,6 +680,46 @@ static void unified_values(void)
 	CHECK(!exists_anywhere(path));
 }
 
+/* The common parent goes with its last child while others are making theirs in it. */
+static void parents_come_and_go(void)
+{
+	enum { MAKERS = 4, ROUNDS = 40 };
+	pid_t pids[MAKERS];
+	int status;
+
+	fflush(stdout);
+	for (int i = 0; i < MAKERS; i++) {
+		pids[i] = fork();
+		if (pids[i])
+			continue;
+		AUTO_FREE char *path = str_fmt("jail/jailtest-%d", (int)getpid());
+		struct spec_resources res = {.has_pids = true, .pids_limit = 9};
+		struct iso_stats st;
+		struct err e = {0};
+		unsigned int ctl;
+		int bad = 0;
+
+		host_mode(&ctl);
+		for (int k = 0; k < ROUNDS && !bad; k++) {
+			struct iso_cgroup cg = ISO_CGROUP_INIT;
+
+			if (iso_cgroup_create(path, ctl & ISO_CTL_PIDS ? &res : NULL, 0, &cg, &e) < 0 ||
+				iso_cgroup_stats(&cg, &st, &e) < 0 || (ctl & ISO_CTL_PIDS && st.pids_limit != 9) ||
+				iso_cgroup_destroy(&cg, &e) < 0) {
+				printf("# round %d: %s\n", k, e.text);
+				fflush(stdout);
+				bad = 1;
+			}
+			iso_cgroup_release(&cg);
+		}
+		_exit(bad);
+	}
+	for (int i = 0; i < MAKERS; i++) {
+		waitpid(pids[i], &status, 0);
+		CHECK_INT(status, 0);
+	}
+}
+
 /* ---- views ---- */
 
 static void own_mounts(void)
@@ -689,16 +739,6 @@ static void view_v2(void)
 	own_mounts();
 	umount2("/sys/fs/cgroup", MNT_DETACH);
 	CHECK(!mount("none", "/sys/fs/cgroup", "cgroup2", 0, NULL));
-}
-
-static enum iso_cgroup_mode host_mode(unsigned int *ctl)
-{
-	struct err e = {0};
-	enum iso_cgroup_mode mode = iso_cgroup_probe(ctl, &e);
-
-	if (mode == ISO_CGROUP_NONE)
-		printf("# %s\n", e.text);
-	return mode;
 }
 
 /* A lean group is made in more hierarchies when a limit or a freeze asks, with all who are inside. */
@@ -771,6 +811,7 @@ static void life(void)
 	child_groups();
 	device_rules_hold();
 	unified_values();
+	parents_come_and_go();
 }
 
 static void v1_only(void)

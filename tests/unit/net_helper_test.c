@@ -69,7 +69,7 @@ static void end(void)
 {
 	const struct net_network *all[] = {&blue, &red};
 	struct err e = {0};
-	int status = -1;
+	int status = -1, top;
 
 	close(stop[1]);
 	CHECK_INT(waitpid(child, &status, 0), child);
@@ -77,7 +77,9 @@ static void end(void)
 	CHECK_INT(net_teardown(all, 2, &e), 0);
 	net_network_release(&blue);
 	net_network_release(&red);
-	path_rmtree(AT_FDCWD, dir_path, &e);
+	top = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_INT(path_rmtree(top, dir_path + strlen("/tmp/"), &e), 0);
+	close(top);
 	close(dir_fd);
 	close(server_fd);
 	close(internet);
@@ -204,6 +206,56 @@ TEST(jails_find_each_other_by_name_and_nobody_elses)
 	end();
 }
 
+/* The same by TCP, playing the name server's side of it, too. */
+static int ask_stream(int ns, const char *gateway, const char *name, char *text)
+{
+	uint8_t p[600], query[302];
+	size_t n = make_query(query + 2, name, DNS_A);
+	struct sock client, server = sock_in(internet, SOCK_STREAM, "192.0.2.2", 0, 53, true);
+	uint64_t deadline = time_mono_ms() + WORLD_WAIT_MS;
+	struct dns_question q = {0};
+	struct dns_address a[4];
+	size_t got = 0;
+	ssize_t r;
+
+	*text = '\0';
+	query[0] = 0, query[1] = (uint8_t)n;
+	dns_question_read(query + 2, n, &q);
+	client = sock_in(ns, SOCK_STREAM, gateway, 0, 53, false);
+	poll(&(struct pollfd){.fd = client.fd, .events = POLLOUT}, 1, WORLD_WAIT_MS);
+	CHECK_INT(send(client.fd, query, n + 2, MSG_NOSIGNAL), n + 2);
+	while ((got < 2 || got < 2u + p[1]) && time_mono_ms() < deadline) {
+		struct pollfd fds[2] = {
+			{.fd = client.fd, .events = POLLIN}, {.fd = server.fd, .events = POLLIN}};
+		int fd;
+
+		poll(fds, 2, 100);
+		if (fds[1].revents && (fd = accept4(server.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+			struct net_addr addr = {AF_INET, 32, {192, 0, 2, 2}};
+			struct dns_question asked = {0};
+			uint8_t in[512], out[514];
+			size_t size;
+
+			CHECK_INT(fd_read_full(fd, in, n + 2), n + 2);
+			CHECK_INT(dns_question_read(in + 2, n, &asked), 0);
+			size = dns_reply_write(out + 2, 512, in + 2, &asked, DNS_OK, &addr, 1, 60);
+			out[0] = (uint8_t)(size >> 8), out[1] = (uint8_t)size;
+			fd_write_full(fd, out, size + 2);
+			close(fd);
+		}
+		if (fds[0].revents)
+			r = recv(client.fd, p + got, sizeof(p) - got, 0),
+			got += r > 0 ? (size_t)r : 0;
+	}
+	close(client.fd);
+	close(server.fd);
+	if (got < 14)
+		return -1;
+	if (dns_answer_read(p + 2, got - 2, &q, a, 4) > 0)
+		net_addr_print(&a[0].addr, text);
+	return p[5] & 15;
+}
+
 static bool file_says(const char *what)
 {
 	for (int i = 0; i < 100; i++) {
@@ -255,6 +307,12 @@ TEST(an_allowed_name_opens_its_address_and_nothing_else_does)
 	CHECK(tcp_refused(a.ns, "192.0.2.2", 80, internet));
 	CHECK(!udp_tries(a.ns, "192.0.2.2", 443, internet));
 	CHECK(file_says("\"name\":\"www.example.org\",\"allow\":\"www.example.org:80\""));
+	/* By TCP, the same. */
+	CHECK_INT(ask_stream(a.ns, "10.88.0.1", "alpha.jail", text), DNS_OK);
+	CHECK_STR(text, a.link.addr4);
+	CHECK_INT(ask_stream(a.ns, "10.88.0.1", "tcp.example.org", text), DNS_OK);
+	CHECK_STR(text, "192.0.2.2");
+	CHECK_INT(ask_stream(a.ns, "10.88.0.1", "tcp.example.net", text), DNS_REFUSED);
 	/* Another name is not even looked up, and a private address opens nothing. */
 	CHECK_INT(ask(a.ns, "10.88.0.1", "secrets.example.net", DNS_A, text), DNS_REFUSED);
 	CHECK(file_says("\"protocol\":\"dns\",\"name\":\"secrets.example.net\",\"allow\":\"secrets."

@@ -196,6 +196,54 @@ TEST(when_the_rules_are_flushed_there_is_no_way_out_until_they_are_restored)
 	close(here);
 }
 
+static char first_byte(const char *path)
+{
+	char c = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, &c, 1) != 1)
+		c = 0;
+	close(fd);
+	return c;
+}
+
+TEST(no_ipv6_unless_asked_and_no_router_from_a_jail)
+{
+	struct tenant a = {0}, b = {0};
+	AUTO_FREE char *off = NULL, *ra = NULL;
+
+	begin("fd12:3456::/64");
+	tenant_up(&a, &red, "a");
+	tenant_up(&b, &blue, "b");
+	off = str_fmt("/proc/sys/net/ipv6/conf/%s/disable_ipv6", a.link.host_if);
+	ra = str_fmt("/proc/sys/net/ipv6/conf/%s/accept_ra", b.link.host_if);
+	CHECK_INT(first_byte(off), '1');
+	CHECK_INT(first_byte(ra), '0');
+	tenant_down(&a, &red);
+	tenant_down(&b, &blue);
+	end();
+}
+
+TEST(a_loose_reverse_path_of_the_hosts_choice_opens_nothing)
+{
+	struct tenant a = {0};
+	struct err e = {0};
+	int here;
+
+	begin(NULL);
+	here = ns_here();
+	/* The kernel takes the larger of all and the link's own: 2, loose. */
+	must(host_link_sysctl(AF_INET, "all", "rp_filter", "2", &e), &e);
+	tenant_up(&a, &blue, "a");
+	CHECK(udp_says(a.ns, "192.0.2.2", 9, internet, NULL));
+	delete_table();
+	CHECK(!udp_tries(a.ns, "192.0.2.2", 9, internet));
+	CHECK(!udp_tries(a.ns, "192.0.2.1", 9, here));
+	tenant_down(&a, &blue);
+	end();
+	close(here);
+}
+
 TEST(ipv6_is_routed_and_hidden_like_ipv4)
 {
 	struct tenant a = {0}, b = {0};

@@ -238,6 +238,27 @@ TEST(a_revoked_permission_cuts_what_is_open)
 	end();
 }
 
+TEST(everywhere_means_the_internet)
+{
+	struct tenant a = {.link = {.egress_only = true}};
+	struct err e = {0};
+	int lan;
+
+	begin();
+	lan = world_link("lan0", 101, "192.168.77.1/24", "192.168.77.2/24", NULL, NULL);
+	a.link.egress = mem_new_array(2, sizeof(*a.link.egress));
+	must(net_egress_parse("!192.0.2.0/24:81", &a.link.egress[a.link.n_egress++], &e), &e);
+	must(net_egress_parse("*", &a.link.egress[a.link.n_egress++], &e), &e);
+	tenant_up(&a, &blue, "a");
+	CHECK(tcp_says(a.ns, "192.0.2.2", 80, internet, NULL));
+	CHECK(tcp_says(a.ns, "2001:db8::2", 80, internet, NULL));
+	CHECK(tcp_refused(a.ns, "192.0.2.2", 81, internet));
+	CHECK(tcp_refused(a.ns, "192.168.77.2", 80, lan));
+	tenant_down(&a, &blue);
+	close(lan);
+	end();
+}
+
 TEST(a_port_that_is_taken_is_refused_and_its_holder_unharmed)
 {
 	struct tenant a = {0}, b = {0};

@@ -148,6 +148,17 @@ static int pool(char *path)
 	return mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
+/* From its own folder: a removal does not cross mounts. */
+static int remove_pool(const char *path)
+{
+	int top = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	struct err e = {0};
+
+	r = path_rmtree(top, path + strlen("/tmp/"), &e);
+	close(top);
+	return r;
+}
+
 TEST(a_pool_gives_each_address_once_and_the_same_again)
 {
 	char path[] = "/tmp/net-pool-XXXXXX", owner[16];
@@ -180,7 +191,7 @@ TEST(a_pool_gives_each_address_once_and_the_same_again)
 	CHECK_INT(net_addr_parse("10.9.0.1", &a, &e), 0);
 	CHECK_INT(net_pool_claim(fd, &subnet, "web", &a, &again, &e), -EINVAL);
 	close(fd);
-	CHECK_INT(path_rmtree(AT_FDCWD, path, &e), 0);
+	CHECK_INT(remove_pool(path), 0);
 }
 
 TEST(ipv6_pools_are_wide)
@@ -196,7 +207,7 @@ TEST(ipv6_pools_are_wide)
 	CHECK(net_addr_within(&a, &subnet) && net_addr_within(&b, &subnet) &&
 		!net_addr_equal(&a, &b));
 	close(fd);
-	CHECK_INT(path_rmtree(AT_FDCWD, path, &e), 0);
+	CHECK_INT(remove_pool(path), 0);
 }
 
 TEST(plans_refuse_what_cannot_be)
@@ -207,6 +218,16 @@ TEST(plans_refuse_what_cannot_be)
 
 	CHECK_INT(net_plan(&l, NULL, -1, &e), -EINVAL);
 	CHECK_STR(e.text, "network mode 'bridge' needs the name of an existing link");
+	l.rate_in = 1;
+	l.mode = NET_MACVLAN;
+	CHECK_INT(net_plan(&l, NULL, -1, &e), -EOPNOTSUPP);
+	CHECK_STR(e.text, "rates cannot be limited in network mode 'macvlan'");
+	l.rate_in = 0;
+	l.egress_only = true;
+	CHECK_INT(net_plan(&l, NULL, -1, &e), -EOPNOTSUPP);
+	CHECK_STR(e.text, "egress rules cannot be held in network mode 'macvlan'; use 'nat'");
+	l.egress_only = false;
+	l.mode = NET_BRIDGE;
 	str_set(&l.jail_if, "a/b");
 	CHECK_INT(net_plan(&l, NULL, -1, &e), -EINVAL);
 	str_set(&l.jail_if, "a234567890123456");

@@ -368,12 +368,14 @@ struct tenant {
 };
 
 /* One directory for every pool of the test program, removed at its end. */
-static char pool_path[] = "/dev/shm/net-pool-XXXXXX";
+static char pool_path[] = "/run/net-pool-XXXXXX";
 static inline void pool_remove(void)
 {
+	AUTO_FD int top = open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct err e;
 
-	path_rmtree(AT_FDCWD, pool_path, &e);
+	/* From its own folder: a removal does not cross mounts. */
+	path_rmtree(top, pool_path + strlen("/run/"), &e);
 }
 static inline int pool_dir(const char *network)
 {

@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "base/fd.h"
@@ -165,6 +167,44 @@ TEST(case_06_same_head_many_times)
 	CHECK(rig_kick(&g, 0));
 	CHECK(!rig_broken(&g));
 	CHECK_INT(rig_used(&g, 0), RIG_SIZE);
+	end_rng();
+}
+
+/* A processor of the guest's that rings, rewrites descriptors and resets, while the loop works. */
+static void *other_processor(void *done)
+{
+	uint32_t seed = 1;
+
+	for (int i = 0; i < 30000; i++) {
+		seed = seed * 1664525 + 1013904223;
+		rig_desc(&g, 0, seed >> 8 & 15, seed & 16 ? RIG_DATA : (uint64_t)seed << 8,
+			seed >> 12 & 0xffff, (uint16_t)(seed >> 28 & 3),
+			(uint16_t)(seed >> 20 & 31));
+		*rig_avail_idx(&g, 0) = (uint16_t)(seed >> 5 & 15);
+		rig_set(&g, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+		rig_set(&g, VIRTIO_MMIO_INTERRUPT_ACK, 3);
+		if (seed >> 24 == 7)
+			rig_set(&g, VIRTIO_MMIO_STATUS, 0);
+		if (rig_broken(&g) || !rig_get(&g, VIRTIO_MMIO_STATUS))
+			rig_start(&g, &rng.dev, seed & 32 ? EVENT | INDIRECT : 0);
+	}
+	atomic_store((atomic_bool *)done, true);
+	return NULL;
+}
+
+TEST(case_07_and_13_other_processors)
+{
+	atomic_bool done = false;
+	pthread_t thread;
+
+	start_rng(0);
+	CHECK_INT(pthread_create(&thread, NULL, other_processor, &done), 0);
+	while (!atomic_load(&done))
+		loop_once(&g.loop, 1, &e);
+	pthread_join(thread, NULL);
+	CHECK(rng.dev.resets > 100);
+	CHECK(rig_settle(&g));
+	works_after_reset(0);
 	end_rng();
 }
 
