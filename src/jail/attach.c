@@ -78,6 +78,9 @@ int jail_exec(struct jail_env *env, const char *which, const struct jail_exec_op
 	AUTO_FD int sock = -1;
 	int terminal = -1;
 
+	/* An empty one would mean the jail's own: a script's unset variable is not to become root. */
+	if (o->user && !*o->user)
+		return err_set(e, EINVAL, "the user to run as is empty");
 	if (pack(o, &strings, e) < 0)
 		return -e->code;
 	sock = client_open(env, which, &rec, e);

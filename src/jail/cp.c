@@ -62,7 +62,7 @@ static int find_source(int root, const char *path, struct place *ret, struct err
 		return err_prefix(e, "cannot copy '%s'", path);
 	ret->name = str_dup_n(base, strcspn(base, "/"));
 	ret->dir = open_dir(root, dir, e);
-	return ret->dir < 0 ? ret->dir : 0;
+	return ret->dir < 0 ? err_prefix(e, "cannot copy '%s'", path) : 0;
 }
 
 /* An existing directory is copied into; else the last component is the new name. */

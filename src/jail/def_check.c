@@ -232,6 +232,8 @@ static int check_process(const struct jail_def *d, struct err *e)
 	if (bytes > 128 * 1024)
 		return err_set(
 			e, E2BIG, "the environment has %zu bytes; at most 131072 fit", bytes);
+	if (d->user && !*d->user)
+		return err_set(e, EINVAL, "the user to run as is empty");
 	if (d->cwd && check_path("working directory", d->cwd, e) < 0)
 		return -e->code;
 	if (d->hostname) {

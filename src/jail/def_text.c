@@ -51,6 +51,8 @@ static int inside(const char *what, const char *path, char **ret, struct err *e)
 	if (*path != '/')
 		return err_set(
 			e, EINVAL, "%s '%s' is not an absolute path in the jail", what, path);
+	if (strstr(path, "/../") || str_ends(path, "/.."))
+		return err_set(e, EINVAL, "%s '%s' has a '..' in it", what, path);
 	*ret = path_clean(path);
 	return 0;
 }

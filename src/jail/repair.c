@@ -211,7 +211,7 @@ static int ask_running(struct jail_env *env, const char *name, struct err *e)
 	uint32_t slot = idx_find(env->index, name);
 	struct idx_record *r;
 
-	if (sock < 0 || client_hello(sock, &hello, &none) < 0) {
+	if (sock < 0 || client_hello(sock, &hello, &none) < 0 || strcmp(hello.rec.name, name)) {
 		/* A folder of state whose supervisor has gone: an orphan for repair to take down.
 		 */
 		if (slot == IDX_NONE) {

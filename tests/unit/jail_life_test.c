@@ -281,6 +281,30 @@ TEST(index_lost_while_one_runs)
 	jail_def_release(&def);
 }
 
+/* Truncated under the supervisor's feet: it lives on, or dies and is repaired; never half. */
+TEST(index_overwritten_while_one_runs)
+{
+	struct jail_def def = def_sh("exec sleep 1000");
+	struct err e = {0};
+	struct jail_info info;
+
+	CHECK_INT(jail_create(&env, "over", &def, &e), 0);
+	CHECK_INT(jail_start(&env, "over", &(struct jail_start_opts){0}, NULL, &e), 0);
+	CHECK_INT(jail_find(&env, "over", &info, &e), 0);
+	pid_t supervisor = info.supervisor_pid, init = info.init_pid;
+	AUTO_FD int fd = openat(env.run_fd, "index", O_WRONLY | O_CLOEXEC);
+	jail_env_release(&env);
+	CHECK_INT(ftruncate(fd, 0), 0);
+	CHECK_INT(write(fd, "rubbish", 7), 7);
+	fresh_env();
+	CHECK_INT(jail_find(&env, "over", &info, &e), 0);
+	CHECK_INT(jail_destroy(&env, "over", JAIL_FORCE, &e), 0);
+	waitpid(supervisor, NULL, 0);
+	CHECK(kill(init, 0) < 0);
+	CHECK(!exists("run/j/%s", "over"));
+	jail_def_release(&def);
+}
+
 TEST(logs_are_kept)
 {
 	struct jail_def def = def_sh("echo out; echo err >&2; echo -n tail");
