@@ -94,7 +94,8 @@ static int parse_and_join(
 		return more;
 	/* An empty one is a variable that was not set in somebody's script: not root by chance. */
 	if (o->user && !*o->user)
-		return err_set(e, EINVAL, "%s: the user is empty; USER[:GROUP] is wanted", cmd->name);
+		return err_set(
+			e, EINVAL, "%s: the user is empty; USER[:GROUP] is wanted", cmd->name);
 	if (resolve_host_user(o, e) < 0)
 		return -e->code;
 	return join(argv[first], o, argc - first - more, argv + first + more, e);

@@ -192,10 +192,11 @@ static int join_and_exec(struct start *s, struct err *e)
 	if (pid < 0)
 		return err_set(e, -pid, "cannot start a process: %s", strerrordesc_np(-pid));
 	fd_close(&s->c_sync);
-	r = 0;
-	if (sync_send(s->p_sync, SYNC_GO, -1) < 0)
+	/* What its namespace will not let it raise; the joiner that it makes inherits it. */
+	r = serve_limits(s, pid, e);
+	if (r >= 0 && sync_send(s->p_sync, SYNC_GO, -1) < 0)
 		r = err_set(e, EPIPE, "the process that joins the jail died");
-	if (!r)
+	if (r >= 0)
 		r = listen_until_exec(s, deadline, e);
 	if (r < 0)
 		proc_signal(j0, SIGKILL);

@@ -76,6 +76,7 @@ suite_begin() {
   mkdir -p -m 700 "$JAIL_STATE_DIR" "$JAIL_RUN_DIR"
   # The first command makes the directories and cgroups that stay.
   "$JAIL" run --root "$ROOT" -- true >/dev/null 2>&1 || true
+  eventually 10 no_processes
   census >"$W/census.before"
 }
 
@@ -112,6 +113,8 @@ census_processes() {
     esac
   done
 }
+
+no_processes() { [ -z "$(census_processes)" ]; }
 
 census() {
   echo "mounts:"
