@@ -103,7 +103,7 @@ $(1): $(O)/obj/$(call program_room,$(notdir $(1)))/main.o $(call closure_libs,$(
 	$$(Q)$$(CC) $$(call program_flags,$$(notdir $$@)) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(call program_libs,$$(notdir $$@))
 endef
 static_program = $(if $(filter asan cov,$(BUILD)),,$(filter $(STATIC_PROGRAMS),$(1)))
-program_flags = $(if $(call static_program,$(1)),$(patsubst -pie,-static-pie,$(ALL_LDFLAGS)) -Wl$(COMMA)--no-warnings,$(ALL_LDFLAGS))
+program_flags = $(if $(call static_program,$(1)),$(patsubst -pie,-static-pie,$(ALL_LDFLAGS)) -Wl$(COMMA)--no-warnings -Wl$(COMMA)-z$(COMMA)defs,$(ALL_LDFLAGS))
 program_libs = $(if $(call static_program,$(1)),$(filter-out -lmnl -Wl$(COMMA)-B%,$(LIBS)),$(LIBS)) $(LIBS_$(1))
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 

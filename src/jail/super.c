@@ -225,7 +225,8 @@ static void on_oom(struct super *s, struct source *src, uint32_t events)
 	/* v1 kills one process; a jail that lost one of its own at random is worse than none. */
 	s->oom_killed = true;
 	super_event(s, JAIL_EV_OOM, 0, NULL);
-	iso_cgroup_kill(&s->up.cg, KILL_AGAIN_MS, &e);
+	/* Without waiting: the init ends when what this very process has to reap has ended. */
+	iso_cgroup_signal(&s->up.cg, SIGKILL, &e);
 }
 
 /* The rows are up: watch what they made. */

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -16,8 +15,9 @@
 
 #include "base/fd.h"
 #include "oci/internal.h"
+#include "oci/netdev_msg.h"
 
-enum { MESSAGE_BYTES = 1024, ADDRESSES_MAX = 64 };
+enum { ADDRESSES_MAX = 64 };
 
 struct address {
 	uint8_t family, prefix, n;
@@ -31,76 +31,43 @@ struct move {
 	size_t n;
 };
 
-static int talk(struct nlmsghdr *msg, mnl_cb_t each, void *data)
-{
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	char reply[16384];
-	int r = -1, code;
-
-	if (!nl)
-		return -errno;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0 &&
-		mnl_socket_sendto(nl, msg, msg->nlmsg_len) > 0)
-		do {
-			ssize_t n = mnl_socket_recvfrom(nl, reply, sizeof(reply));
-
-			r = n < 0 ? -1
-				  : mnl_cb_run(reply, (size_t)n, msg->nlmsg_seq,
-					    mnl_socket_get_portid(nl), each, data);
-		} while (r > 0);
-	code = errno;
-	mnl_socket_close(nl);
-	return r < 0 ? -code : 0;
-}
-
-static struct nlmsghdr *message(char *buf, uint16_t type, uint16_t flags)
-{
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-
-	h->nlmsg_type = type;
-	h->nlmsg_flags = NLM_F_REQUEST | flags;
-	h->nlmsg_seq = 1;
-	return h;
-}
-
 /* Permanent, of global scope; what a router or DHCP gave for a while stays behind. */
-static int keep_address(const struct nlmsghdr *h, void *data)
+static void keep_address(const struct nlmsghdr *h, void *data)
 {
-	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+	const struct ifaddrmsg *ifa = NLMSG_DATA(h);
 	struct move *m = data;
-	uint32_t flags = ifa->ifa_flags;
-	const struct nlattr *a, *local = NULL, *address = NULL;
+	uint32_t flags;
+	const struct rtattr *local = NULL, *address = NULL;
 	struct address *to = &m->addresses[m->n];
+	int left = (int)h->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*ifa));
 
-	mnl_attr_for_each(a, h, sizeof(*ifa))
-	{
-		if (mnl_attr_get_type(a) == IFA_FLAGS)
-			flags = mnl_attr_get_u32(a);
-		if (mnl_attr_get_type(a) == IFA_LOCAL)
+	if (left < 0 || h->nlmsg_type != RTM_NEWADDR)
+		return;
+	flags = ifa->ifa_flags;
+	for (const struct rtattr *a = IFA_RTA(ifa); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+		if (a->rta_type == IFA_FLAGS && RTA_PAYLOAD(a) == sizeof(flags))
+			memcpy(&flags, RTA_DATA(a), sizeof(flags));
+		if (a->rta_type == IFA_LOCAL)
 			local = a;
-		if (mnl_attr_get_type(a) == IFA_ADDRESS)
+		if (a->rta_type == IFA_ADDRESS)
 			address = a;
 	}
 	address = local ? local : address;
-	if (ifa->ifa_index != m->index || ifa->ifa_scope != RT_SCOPE_UNIVERSE ||
-		!(flags & IFA_F_PERMANENT) || !address || m->n == ADDRESSES_MAX ||
-		mnl_attr_get_payload_len(address) > sizeof(to->bytes))
-		return MNL_CB_OK;
-	*to = (struct address){ifa->ifa_family, ifa->ifa_prefixlen,
-		(uint8_t)mnl_attr_get_payload_len(address), {0}};
-	memcpy(to->bytes, mnl_attr_get_payload(address), to->n);
+	if (ifa->ifa_index != m->index || ifa->ifa_scope != RT_SCOPE_UNIVERSE || !(flags & IFA_F_PERMANENT) || !address ||
+		m->n == ADDRESSES_MAX || RTA_PAYLOAD(address) > sizeof(to->bytes))
+		return;
+	*to = (struct address){ifa->ifa_family, ifa->ifa_prefixlen, (uint8_t)RTA_PAYLOAD(address), {0}};
+	memcpy(to->bytes, RTA_DATA(address), to->n);
 	m->n++;
-	return MNL_CB_OK;
 }
 
 static int read_addresses(struct move *m, struct err *e)
 {
-	char buf[MESSAGE_BYTES];
-	struct nlmsghdr *h = message(buf, RTM_GETADDR, NLM_F_DUMP);
+	struct nl_msg msg;
 	int r;
 
-	mnl_nlmsg_put_extra_header(h, sizeof(struct ifaddrmsg));
-	r = talk(h, keep_address, m);
+	nl_begin(&msg, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+	r = nl_talk(&msg, keep_address, m);
 	return r < 0 ? err_set(e, -r, "linux.netDevices: cannot read the addresses of '%s': %s",
 			       m->d->host_name, strerrordesc_np(-r))
 		     : 0;
@@ -109,15 +76,14 @@ static int read_addresses(struct move *m, struct err *e)
 static int send_away(const struct move *m, int netns, struct err *e)
 {
 	const char *name = m->d->name ? m->d->name : m->d->host_name;
-	char buf[MESSAGE_BYTES];
-	struct nlmsghdr *h = message(buf, RTM_NEWLINK, NLM_F_ACK);
-	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(h, sizeof(*ifi));
+	struct nl_msg msg;
+	struct ifinfomsg *ifi = nl_begin(&msg, RTM_NEWLINK, NLM_F_ACK, sizeof(*ifi));
 	int r;
 
 	ifi->ifi_index = (int)m->index;
-	mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)netns);
-	mnl_attr_put_strz(h, IFLA_IFNAME, name);
-	r = talk(h, NULL, NULL);
+	nl_put(&msg, IFLA_NET_NS_FD, &netns, sizeof(netns));
+	nl_put(&msg, IFLA_IFNAME, name, strlen(name) + 1);
+	r = nl_talk(&msg, NULL, NULL);
 	return r < 0 ? err_set(e, -r,
 			       "linux.netDevices: cannot move '%s' into the container as '%s': %s",
 			       m->d->host_name, name, strerrordesc_np(-r))
@@ -126,26 +92,24 @@ static int send_away(const struct move *m, int netns, struct err *e)
 
 static int add_address(const struct move *m, const struct address *a)
 {
-	char buf[MESSAGE_BYTES];
-	struct nlmsghdr *h = message(buf, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
-	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(h, sizeof(*ifa));
+	struct nl_msg msg;
+	struct ifaddrmsg *ifa = nl_begin(&msg, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(*ifa));
 
 	*ifa = (struct ifaddrmsg){
 		.ifa_family = a->family, .ifa_prefixlen = a->prefix, .ifa_index = m->index};
-	mnl_attr_put(h, IFA_LOCAL, a->n, a->bytes);
-	mnl_attr_put(h, IFA_ADDRESS, a->n, a->bytes);
-	return talk(h, NULL, NULL);
+	nl_put(&msg, IFA_LOCAL, a->bytes, a->n);
+	nl_put(&msg, IFA_ADDRESS, a->bytes, a->n);
+	return nl_talk(&msg, NULL, NULL);
 }
 
 static int set_up(const struct move *m)
 {
-	char buf[MESSAGE_BYTES];
-	struct nlmsghdr *h = message(buf, RTM_NEWLINK, NLM_F_ACK);
-	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(h, sizeof(*ifi));
+	struct nl_msg msg;
+	struct ifinfomsg *ifi = nl_begin(&msg, RTM_NEWLINK, NLM_F_ACK, sizeof(*ifi));
 
 	ifi->ifi_index = (int)m->index;
 	ifi->ifi_flags = ifi->ifi_change = IFF_UP;
-	return talk(h, NULL, NULL);
+	return nl_talk(&msg, NULL, NULL);
 }
 
 /* The one that was not there before: its name may be a template, and its index another. */
