@@ -174,6 +174,10 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@tests/bench/run.sh
 
+# Kills every command at every system call of each of its processes, and counts what is left.
+fault: all
+	tests/fault/run.sh $(if $(EVERY),--every $(EVERY))
+
 format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]')
 
@@ -181,5 +185,5 @@ clean:
 	rm -rf build
 
 FORCE:
-.PHONY: all units install uninstall demo completions lint check format clean lab bench FORCE
+.PHONY: fault all units install uninstall demo completions lint check format clean lab bench FORCE
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
