@@ -195,6 +195,19 @@ static void take_policy(struct super *s, const struct jail_def *def)
 	s->wall_ms = l->has_wall_ms ? l->wall_ms : NEVER;
 }
 
+/*
+ * The code of a start, which a supervisor that only waits will not run again.  It is in the
+ * page cache and comes back by itself; counted against this process it need not be.
+ */
+static void drop_code(void)
+{
+	extern const char __executable_start[], etext[];
+	uintptr_t from = (uintptr_t)__executable_start, to = (uintptr_t)etext & ~(uintptr_t)4095;
+
+	if (to > from)
+		madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 /* What a start needed and nothing later does; the rest of the spec is exec's policy. */
 static void slim(struct super *s)
 {
@@ -210,6 +223,8 @@ static void slim(struct super *s)
 	spec->linux.resources = s->up.c->resources = NULL;
 	spec_release(&rest);
 	malloc_trim(0);
+	if (!s->ephemeral)
+		drop_code();
 }
 
 static void on_init_end(struct super *s, struct source *src, uint32_t events);

@@ -201,13 +201,17 @@ field() { awk -v k="$1:" '$1 == k {print $2}'; }
 
 @test "D10 a flood from exec keeps memory bounded" {
   up web
-  "$JAIL" exec web /t/probe_procs flood >"$W/pipe.out" &
+  # Into a pipe that nobody reads for a while, so that it can neither end nor fill a disk.
+  mkfifo "$W/pipe.out"
+  exec 9<>"$W/pipe.out"
+  "$JAIL" exec web /t/probe_procs flood >"$W/pipe.out" 9>&- &
   flood=$!
   sleep 1
   for p in $flood $(supervisor_of web); do
     [ "$(awk '/VmRSS/ {print $2}' /proc/$p/status)" -lt 30000 ]
   done
   kill -KILL $flood
+  exec 9>&-
 }
 
 # --- E. credentials ------------------------------------------------------------------------------

@@ -26,8 +26,10 @@ static void close_root(struct oci *o)
 {
 	struct err e = {0};
 
+	AUTO_FD int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
 	oci_close(o);
-	CHECK_INT(path_rmtree(AT_FDCWD, dir, &e), 0);
+	CHECK_INT(path_rmtree(tmp, dir + strlen("/tmp/"), &e), 0);
 	memcpy(dir + sizeof(dir) - 7, "XXXXXX", 6);
 }
 
