@@ -12,7 +12,6 @@ MANDIR     ?= $(DATADIR)/man
 BSDNAMES   ?= 1
 BUILD      ?= release
 # Archives for all but libc and libmnl: each shared library costs every start 0.1 ms (docs/adr/0003).
-STATIC     ?= 1
 LTO        ?= 0
 WERROR     ?= 0
 V          ?= 0
@@ -22,6 +21,11 @@ CC := gcc
 endif
 
 COMMA   := ,
+# Where the archives cannot be linked (Debian 13's libcgroup wants libsystemd, which has none) all are shared.
+ifeq ($(origin STATIC),undefined)
+STATIC := $(shell mkdir -p build; printf '\043include <libcgroup.h>\nint main(void) { return cgroup_init(); }\n' | \
+	$(CC) -x c -static-pie -fPIE -o build/.static-probe - -lcgroup 2>/dev/null && echo 1 || echo 0)
+endif
 VERSION := $(shell cat VERSION)
 O       := build/$(BUILD)$(if $(filter clang%,$(notdir $(CC))),-clang)
 Q       := $(if $(filter 1,$(V)),,@)
