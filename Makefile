@@ -1,5 +1,5 @@
 # jail: one page of knobs, then the rules.
-#   make [BUILD=release|debug|asan|cov] [V=1] [LTO=1] [STATIC=0] [WERROR=1] [CC=clang]
+#   make [BUILD=release|debug|asan|cov] [V=1] [LTO=1] [STATIC=0|1] [WERROR=1] [CC=clang]
 #   make install [PREFIX=/usr/local] [DESTDIR=]      make uninstall
 #   make demo | check | bench | fault | fuzz | lint       (HACKING.md says what each does)
 PREFIX     ?= /usr/local
@@ -11,7 +11,6 @@ MANDIR     ?= $(DATADIR)/man
 # jls and jexec, FreeBSD's names, beside jail.
 BSDNAMES   ?= 1
 BUILD      ?= release
-# Archives for all but libc and libmnl: each shared library costs every start 0.1 ms (docs/adr/0003).
 LTO        ?= 0
 WERROR     ?= 0
 V          ?= 0
@@ -21,6 +20,7 @@ CC := gcc
 endif
 
 COMMA   := ,
+# STATIC=1: jail has no shared library, each of which costs every start 0.1 ms (docs/adr/0003).
 # Where the archives cannot be linked (Debian 13's libcgroup wants libsystemd, which has none) all are shared.
 ifeq ($(origin STATIC),undefined)
 STATIC := $(shell mkdir -p build; printf '\043include <libcgroup.h>\nint main(void) { return cgroup_init(); }\n' | \
