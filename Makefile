@@ -1,7 +1,7 @@
 # jail: one page of knobs, then the rules.
 #   make [BUILD=release|debug|asan|cov] [V=1] [LTO=1] [STATIC=0|1] [WERROR=1] [CC=clang]
 #   make install [PREFIX=/usr/local] [DESTDIR=]      make uninstall
-#   make demo | check | bench | fault | fuzz | lint       (HACKING.md says what each does)
+#   make demo | check | bench | fault | lab | lint        (HACKING.md says what each does)
 PREFIX     ?= /usr/local
 DESTDIR    ?=
 BINDIR     ?= $(PREFIX)/bin
